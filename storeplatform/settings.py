@@ -1,0 +1,258 @@
+"""Every setting of the project, read from the environment.
+
+`Environment` is the complete list: a name that is not here is read nowhere. Production needs each
+secret from outside; development keeps generated ones in `STATE_DIR/secrets.json`.
+"""
+
+import base64
+import json
+import os
+import secrets
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DEMO_MARK = "demo-"  # begins every generated secret, so that production can refuse it
+SECRET_NAMES = (
+    "SECRET_KEY",
+    "JWT_KEY",
+    "API_KEY_PEPPER",
+    "TOKEN_KEY",
+    "OTP_KEY",
+    "CURSOR_KEY",
+    "FIELD_KEY",
+)
+
+Words = Annotated[list[str], NoDecode]
+
+
+class Environment(BaseSettings):
+    """The settings an operator may give, one environment variable each."""
+
+    model_config = SettingsConfigDict(case_sensitive=True, extra="ignore")
+
+    APP_ENV: Literal["development", "production"] = "production"
+    STATE_DIR: Path = BASE_DIR / "var"
+    DATABASE_URL: str = ""
+    REDIS_URL: str = ""
+    HOST: str = "127.0.0.1"
+    PORT: int = Field(default=8000, ge=1, le=65535)
+    WORKERS: int = Field(default=2, ge=1, le=64)
+    THREADS: int = Field(default=16, ge=1, le=256)
+    ALLOWED_HOSTS: Words = []
+    CORS_ORIGINS: Words = []
+    PUBLIC_ORIGIN: str = ""
+    TRUSTED_PROXY_COUNT: int = Field(default=0, ge=0, le=10)
+    BEHIND_TLS: bool = False
+    RATE_LIMITS: Literal["on", "count", "off"] = "on"
+    IDEMPOTENCY_RETENTION_DAYS: int = Field(default=7, ge=1)
+    LOG_LEVEL: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    JWT_ALGORITHM: Literal["HS256", "RS256", "ES256", "EdDSA"] = "HS256"
+    JWT_PRIVATE_KEY: str = ""
+    EMAIL_URL: str = ""
+    EMAIL_FROM: str = "Store Platform <no-reply@localhost>"
+    OTP_PROVIDER: Words = ["console"]
+    OTP_FILE: Path | None = None
+    OTP_EXPOSE_CODE: bool = False
+
+    # Secrets. A comma list of `version:value`, the current one first, or one bare value (version 1).
+    SECRET_KEY: str = ""  # Django's signing: admin sessions, CSRF
+    JWT_KEY: str = ""  # signs access and refresh tokens
+    API_KEY_PEPPER: str = ""  # keys the hashes of API keys
+    TOKEN_KEY: str = ""  # keys the hashes of invitation and reset tokens
+    OTP_KEY: str = ""  # derives one-time codes
+    CURSOR_KEY: str = ""  # signs list cursors
+    FIELD_KEY: str = ""  # encrypts fields at rest
+
+    @field_validator("ALLOWED_HOSTS", "CORS_ORIGINS", "OTP_PROVIDER", mode="before")
+    @classmethod
+    def split_words(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return [word.strip() for word in value.split(",") if word.strip()]
+        return value
+
+    @model_validator(mode="after")
+    def fill_development_values(self) -> Self:
+        if self.APP_ENV != "development":
+            return self
+        generated = development_secrets(self.STATE_DIR)
+        for name in SECRET_NAMES:
+            if not getattr(self, name):
+                setattr(self, name, generated[name])
+        run = self.STATE_DIR.resolve() / "run"
+        self.DATABASE_URL = self.DATABASE_URL or f"postgresql://store@/store?host={run}"
+        self.REDIS_URL = self.REDIS_URL or f"unix://{run}/valkey.sock?db=0"
+        self.ALLOWED_HOSTS = self.ALLOWED_HOSTS or ["localhost", "127.0.0.1", "[::1]", "testserver"]
+        return self
+
+    @model_validator(mode="after")
+    def refuse_unsafe_production(self) -> Self:
+        if self.APP_ENV != "production":
+            return self
+        for name in ("DATABASE_URL", "REDIS_URL"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} is not set; production does not start its own servers")
+        if not self.ALLOWED_HOSTS or "*" in self.ALLOWED_HOSTS:
+            raise ValueError("ALLOWED_HOSTS must list the host names served, without '*'")
+        if not self.PUBLIC_ORIGIN:
+            raise ValueError("PUBLIC_ORIGIN must be the address clients use, https://api.example.com")
+        if self.OTP_EXPOSE_CODE:
+            raise ValueError("OTP_EXPOSE_CODE shows one-time codes to callers; remove it")
+        if unsafe := {"file", "memory"} & set(self.OTP_PROVIDER):
+            raise ValueError(f"OTP_PROVIDER {', '.join(sorted(unsafe))} is for development only")
+        return self
+
+    @model_validator(mode="after")
+    def check_secrets(self) -> Self:
+        seen: dict[bytes, str] = {}
+        for name in SECRET_NAMES:
+            value: str = getattr(self, name)
+            if not value:
+                raise ValueError(f"{name} is not set; give it at least 32 random bytes")
+            if self.APP_ENV == "production" and DEMO_MARK in value:
+                raise ValueError(f"{name} is a generated demo secret; make a new one")
+            for key in key_versions(name, value).values():
+                if key in seen:
+                    raise ValueError(f"{name} equals {seen[key]}; each secret must be its own")
+                seen[key] = name
+        return self
+
+
+def key_versions(name: str, value: str) -> dict[int, bytes]:
+    """Key material by version, the current one first."""
+    versions: dict[int, bytes] = {}
+    for part in value.split(","):
+        number, colon, material = part.strip().partition(":")
+        if not colon:
+            number, material = "1", part.strip()
+        if not number.isdecimal() or int(number) in versions:
+            raise ValueError(f"{name}: '{number}' is not a new version number")
+        if len(material.encode()) < 32:
+            raise ValueError(f"{name}: version {number} is shorter than 32 bytes")
+        versions[int(number)] = material.encode()
+    return versions
+
+
+def development_secrets(state_dir: Path) -> dict[str, str]:
+    """The secrets kept in the state folder, made on first use. Two processes get the same ones."""
+    file = state_dir / "secrets.json"
+    kept: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
+    if all(name in kept for name in SECRET_NAMES):
+        return kept
+    state_dir.mkdir(parents=True, exist_ok=True)
+    made = {name: DEMO_MARK + secrets.token_urlsafe(36) for name in SECRET_NAMES} | kept
+    handle, draft = tempfile.mkstemp(dir=state_dir, prefix="secrets.")
+    with os.fdopen(handle, "w") as draft_file:
+        json.dump(made, draft_file)
+    try:
+        if kept:
+            Path(draft).replace(file)
+        else:
+            os.link(draft, file)  # fails when another process was first: its secrets count
+    except FileExistsError:
+        return development_secrets(state_dir)
+    finally:
+        Path(draft).unlink(missing_ok=True)
+    return made
+
+
+def database_from_url(url: str) -> dict[str, Any]:
+    """Django's database entry for `postgresql://user:password@host:port/name?host=/socket/folder`."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("postgresql", "postgres"):
+        raise ImproperlyConfigured("DATABASE_URL must begin with postgresql://; see README.")
+    options = dict(parse_qsl(parts.query))
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": options.pop("host", parts.hostname or ""),
+        "PORT": str(parts.port or options.pop("port", "")),
+        "OPTIONS": options,
+    }
+
+
+def read_environment() -> Environment:
+    try:
+        return Environment()
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))} {fault['msg']}".strip().replace("Value error, ", "")
+            for fault in error.errors(include_input=False)
+        )
+        raise ImproperlyConfigured(f"The server cannot start: {faults}.") from None
+
+
+ENV = read_environment()
+DEVELOPMENT = ENV.APP_ENV == "development"
+KEYS = {name: key_versions(name, getattr(ENV, name)) for name in SECRET_NAMES}
+STATE_DIR = ENV.STATE_DIR.resolve()
+PUBLIC_ORIGIN = (ENV.PUBLIC_ORIGIN or f"http://localhost:{ENV.PORT}").rstrip("/")
+REDIS_URL = ENV.REDIS_URL
+THREADS = ENV.THREADS
+TRUSTED_PROXY_COUNT = ENV.TRUSTED_PROXY_COUNT
+RATE_LIMITS = ENV.RATE_LIMITS
+IDEMPOTENCY_RETENTION = timedelta(days=ENV.IDEMPOTENCY_RETENTION_DAYS)
+OTP_PROVIDERS = ENV.OTP_PROVIDER
+OTP_FILE = ENV.OTP_FILE or STATE_DIR / "otp.jsonl"
+OTP_EXPOSE_CODE = ENV.OTP_EXPOSE_CODE
+API_VERSION = "2026-11-01"
+
+DEBUG = False
+SECRET_KEY = ENV.SECRET_KEY
+ALLOWED_HOSTS = ENV.ALLOWED_HOSTS
+ROOT_URLCONF = "storeplatform.urls"
+ASGI_APPLICATION = "storeplatform.asgi.application"
+APPEND_SLASH = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("ar", "العربية"), ("ku", "کوردی")]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_USER_MODEL = "stores.User"
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "axes",
+    "channels",
+    "corsheaders",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "rest_framework",
+    "rest_framework_simplejwt.token_blacklist",
+    "storeplatform.kernel",
+]
+
+DATABASES = {"default": database_from_url(ENV.DATABASE_URL)}
+DATABASES["default"]["OPTIONS"] |= {
+    "pool": {"min_size": 2, "max_size": THREADS + 4, "timeout": 2},
+    "options": "-c statement_timeout=15s -c lock_timeout=5s"
+    " -c idle_in_transaction_session_timeout=30s -c timezone=UTC",
+}
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+
+MEDIA_ROOT = STATE_DIR / "media"
+STATIC_URL = "static/"
+STATIC_ROOT = STATE_DIR / "static"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 2**20
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
+DATA_UPLOAD_MAX_NUMBER_FILES = 5
+FILE_UPLOAD_PERMISSIONS = 0o600
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
