@@ -237,7 +237,52 @@ INSTALLED_APPS = [
     "rest_framework",
     "rest_framework_simplejwt.token_blacklist",
     "storeplatform.kernel",
+    "store_modules.stores",
+    "store_modules.geography",
+    "store_modules.catalog",
+    "store_modules.customers",
+    "store_modules.orders",
+    "integrations.api_keys",
+    "integrations.otp",
 ]
+
+MIDDLEWARE = [
+    "storeplatform.kernel.middleware.RequestMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "storeplatform" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_VERBOSE = False
 
 DATABASES = {"default": database_from_url(ENV.DATABASE_URL)}
 DATABASES["default"]["OPTIONS"] |= {
@@ -248,11 +293,64 @@ DATABASES["default"]["OPTIONS"] |= {
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 
 MEDIA_ROOT = STATE_DIR / "media"
-STATIC_URL = "static/"
-STATIC_ROOT = STATE_DIR / "static"
+STATIC_URL = "/static/"
+WHITENOISE_USE_FINDERS = True  # straight from the packages; nothing to collect
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 2**20
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
 DATA_UPLOAD_MAX_NUMBER_FILES = 5
 FILE_UPLOAD_PERMISSIONS = 0o600
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+
+EMAIL_CONFIGURED = bool(ENV.EMAIL_URL)
+DEFAULT_FROM_EMAIL = ENV.EMAIL_FROM
+EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+if EMAIL_CONFIGURED:
+    _mail = urlsplit(ENV.EMAIL_URL)
+    EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    EMAIL_HOST, EMAIL_PORT = _mail.hostname or "localhost", _mail.port or 587
+    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = (
+        unquote(_mail.username or ""),
+        unquote(_mail.password or ""),
+    )
+    EMAIL_USE_SSL, EMAIL_USE_TLS = _mail.scheme == "smtps", _mail.scheme == "smtp+tls"
+elif not DEVELOPMENT:
+    EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Strict"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = ENV.BEHIND_TLS
+SECURE_SSL_REDIRECT = False  # the proxy that ends TLS redirects; health checks speak plain HTTP
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+if ENV.BEHIND_TLS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+CORS_ALLOWED_ORIGINS = ENV.CORS_ORIGINS
+CORS_ALLOW_CREDENTIALS = True
+CORS_URLS_REGEX = r"^/api/v1/(auth|store/(?!integrations)|address-reference)/.*$"
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["store_modules.stores.authentication.SignInAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["storeplatform.kernel.permissions.HasGrant"],
+    "DEFAULT_PARSER_CLASSES": ["storeplatform.kernel.parsing.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["storeplatform.kernel.parsing.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "storeplatform.kernel.parsing.AlwaysJSON",
+    "DEFAULT_SCHEMA_CLASS": "storeplatform.kernel.openapi.OperationSchema",
+    "EXCEPTION_HANDLER": "storeplatform.kernel.problems.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    "UNAUTHENTICATED_TOKEN": None,
+    "URL_FORMAT_OVERRIDE": None,
+}
+
+SIMPLE_JWT = {
+    "ALGORITHM": ENV.JWT_ALGORITHM,
+    "SIGNING_KEY": ENV.JWT_PRIVATE_KEY or next(iter(KEYS["JWT_KEY"].values())).decode(),
+    "VERIFYING_KEY": "",
+    "ISSUER": PUBLIC_ORIGIN,
+    "AUDIENCE": "store-api",
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=30),
+    "LEEWAY": 30,
+    "USER_ID_CLAIM": "sub",
+}
+SIGN_IN_LIFETIME = timedelta(days=90)

@@ -1,0 +1,168 @@
+"""Categories and products: what crosses rows (domain.md, sections 3 and 4)."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.text import slugify
+
+from store_modules.catalog import stock
+from store_modules.catalog.models import Category, InventoryItem, Product
+from storeplatform.kernel.errors import Conflict, Refusal
+from storeplatform.kernel.outbox import emit
+from storeplatform.kernel.ports import Port
+from storeplatform.kernel.tenancy import Actor
+
+MAX_DEPTH = 5
+
+# Is the product on an open purchase order? Purchasing answers.
+is_on_order: Port[[UUID], bool] = Port("is_on_order")
+
+
+def refuse(field: str, code: str, message: str) -> Refusal:
+    return Refusal(code, message, errors={field: [message]})
+
+
+# Categories
+
+
+@transaction.atomic
+def save_category(category: Category, values: dict[str, Any]) -> Category:
+    """Create or change; moving one moves everything below it."""
+    for name, value in values.items():
+        setattr(category, name, value)
+    category.slug = slugify(category.name, allow_unicode=True)[:220]
+    old_path = list(category.path)
+    category.path = path_below(category)
+    category.depth = len(category.path)
+    if category.depth > MAX_DEPTH:
+        raise refuse("parentId", "too_deep", f"Categories are at most {MAX_DEPTH} deep.")
+    category.save()
+    if old_path and old_path != category.path:
+        move_descendants(category, old_path)
+    return category
+
+
+def path_below(category: Category) -> list[UUID]:
+    parent = category.parent
+    if parent is None:
+        return [category.pk]
+    if category.pk in parent.path:
+        raise refuse("parentId", "category_cycle", "A category cannot stand below itself.")
+    return [*parent.path, category.pk]
+
+
+def move_descendants(category: Category, old_path: list[UUID]) -> None:
+    below = Category.objects.filter(path__contains=[category.pk]).exclude(pk=category.pk)
+    for row in below.select_for_update():
+        row.path = [*category.path, *row.path[len(old_path) :]]
+        row.depth = len(row.path)
+        if row.depth > MAX_DEPTH:
+            raise refuse("parentId", "too_deep", f"Categories are at most {MAX_DEPTH} deep.")
+        row.save(update_fields=["path", "depth"])
+
+
+def delete_category(category: Category) -> None:
+    """Raises Conflict with the counts while categories or products stand below it."""
+    children = category.children.count()
+    products = Product.objects.live().filter(category=category).count()
+    if children or products:
+        raise Conflict(
+            "category_in_use",
+            "Move its subcategories and products first.",
+            details={"childCount": children, "productCount": products},
+        )
+    Product.objects.filter(category=category).update(category=None)
+    category.delete()
+
+
+# Products
+
+
+@transaction.atomic
+def create_product(
+    actor: Actor, values: dict[str, Any], *, quantity: int | None = None
+) -> Product:
+    """A product with its inventory row; `quantity` is its opening stock and begins tracking."""
+    if not actor.store.currency_code:
+        raise Conflict(
+            "settings_not_initialized", "Set the store's currency first: POST /settings."
+        )
+    tracked = values.pop("track_inventory", None)
+    product = Product(
+        store_id=actor.store_id,
+        currency_code=actor.store.currency_code,
+        track_inventory=tracked if tracked is not None else quantity is not None,
+        **values,
+    )
+    check_product(product)
+    product.save(force_insert=True)
+    if product.product_type != Product.Type.PARENT:
+        item = InventoryItem.objects.create(store_id=actor.store_id, product=product)
+        if quantity:
+            stock.move(item, quantity, stock.Reason.OPENING, actor=actor)
+    announce(product, "product.created")
+    return product
+
+
+@transaction.atomic
+def change_product(product: Product, values: dict[str, Any]) -> Product:
+    """Change a locked product. Its type stays, because stock and past lines hang on it."""
+    if values.get("product_type", product.product_type) != product.product_type:
+        raise refuse("productType", "immutable", "The type of a product stays as it is.")
+    for name, value in values.items():
+        setattr(product, name, value)
+    check_product(product)
+    product.version += 1
+    product.save(update_fields=[*values, "version", "updated_at"])
+    announce(product, "product.updated")
+    return product
+
+
+def check_product(product: Product) -> None:
+    """Facts that hold together across fields."""
+    parent = product.parent
+    if product.product_type == Product.Type.VARIANT:
+        if parent is None or parent.product_type != Product.Type.PARENT:
+            raise refuse("parentId", "not_found", "A variant needs a parent product.")
+        if not product.options:
+            raise refuse("options", "required", "A variant needs its options.")
+    elif parent is not None:
+        raise refuse("parentId", "invalid", "Only a variant has a parent.")
+    if product.product_type == Product.Type.PARENT and product.price is not None:
+        raise refuse("price", "not_sellable", "A parent has no price; its variants have.")
+    compare = product.compare_at_price
+    if compare is not None and (product.price is None or compare <= product.price):
+        raise refuse("compareAtPrice", "invalid", "It must lie above the price.")
+
+
+@transaction.atomic
+def delete_product(product: Product) -> None:
+    """Soft: past lines keep it. Raises Conflict while it is reserved, on order, or a parent."""
+    reserved = InventoryItem.objects.filter(product=product, quantity_reserved__gt=0).exists()
+    if reserved or any(is_on_order(product.pk)):
+        raise Conflict("product_in_use", "It is reserved or on an open purchase order.")
+    if Product.objects.live().filter(parent=product).exists():
+        raise Conflict("product_in_use", "Delete its variants first.")
+    product.deleted_at = timezone.now()
+    product.version += 1
+    product.save(update_fields=["deleted_at", "version", "updated_at"])
+    announce(product, "product.deleted")
+
+
+def announce(product: Product, event: str) -> None:
+    emit(
+        event,
+        store_id=product.store_id,
+        subject_id=product.pk,
+        sequence=product.version,
+        data={"id": str(product.pk), "sku": product.sku, "name": product.name},
+    )
+
+
+def product_by_sku(store_id: UUID, sku: str) -> Product | None:
+    found: Product | None = (
+        Product.objects.live().of(store_id).filter(sku__iexact=sku).select_for_update().first()
+    )
+    return found

@@ -1,0 +1,195 @@
+"""Stock under locks: every figure changes here, and every change of what is on hand is a movement.
+
+Inventory rows are locked in id order, so that two calls over the same rows never deadlock.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import Q
+
+from store_modules.catalog.models import InventoryItem, Product, StockMovement
+from storeplatform.kernel.errors import Conflict, Refusal
+from storeplatform.kernel.outbox import emit
+from storeplatform.kernel.tenancy import Actor
+
+Reason = StockMovement.Reason
+
+# Locks, checks and reserves all rows in one statement; reserves nothing when one is short.
+RESERVE = """
+WITH wanted AS (
+  SELECT id, quantity FROM unnest(%s::uuid[], %s::int[]) AS wanted (id, quantity)
+), locked AS (
+  SELECT item.id, item.quantity_on_hand - item.quantity_reserved AS available, wanted.quantity
+  FROM catalog_inventoryitem item JOIN wanted USING (id) ORDER BY item.id FOR UPDATE OF item
+), reserved AS (
+  UPDATE catalog_inventoryitem item SET quantity_reserved = quantity_reserved + locked.quantity
+  FROM locked WHERE item.id = locked.id
+    AND NOT EXISTS (SELECT 1 FROM locked WHERE available < quantity)
+)
+SELECT id, available FROM locked WHERE available < quantity
+"""
+
+RELEASE = """
+WITH wanted AS (
+  SELECT id, quantity FROM unnest(%s::uuid[], %s::int[]) AS wanted (id, quantity)
+), locked AS (
+  SELECT item.id, wanted.quantity
+  FROM catalog_inventoryitem item JOIN wanted USING (id) ORDER BY item.id FOR UPDATE OF item
+)
+UPDATE catalog_inventoryitem item SET quantity_reserved = quantity_reserved - locked.quantity
+FROM locked WHERE item.id = locked.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """An item that has fewer pieces than asked for."""
+
+    item_id: UUID
+    available: int
+
+
+def reserve(demand: Mapping[UUID, int]) -> list[Shortage]:
+    """Set pieces aside by inventory item; all of them, or none and what is short."""
+    if not demand:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(RESERVE, [list(demand), list(demand.values())])
+        return [Shortage(item_id, available) for item_id, available in cursor.fetchall()]
+
+
+def release(reserved: Mapping[UUID, int]) -> None:
+    """Give reserved pieces back."""
+    if reserved:
+        with connection.cursor() as cursor:
+            cursor.execute(RELEASE, [list(reserved), list(reserved.values())])
+
+
+def insufficient(short: Iterable[dict[str, Any]]) -> Conflict:
+    """The 409 that lists each short `{sku, requested, available}`."""
+    return Conflict(
+        "insufficient_stock", "There is not enough stock.", details={"items": list(short)}
+    )
+
+
+def locked_items(ids: Iterable[UUID]) -> dict[UUID, InventoryItem]:
+    items = InventoryItem.objects.filter(pk__in=list(ids)).order_by("pk")
+    return {item.pk: item for item in items.select_for_update(of=("self",))}
+
+
+def item_of(product: Product) -> InventoryItem:
+    """The product's inventory row, locked. It was made with the product."""
+    item: InventoryItem = InventoryItem.objects.select_for_update(of=("self",)).get(product=product)
+    return item
+
+
+def move(
+    item: InventoryItem,
+    delta: int,
+    reason: str,
+    *,
+    actor: Actor,
+    note: str | None = None,
+    unit_cost: Any = None,
+    ref_type: str = "",
+    ref_id: UUID | None = None,
+) -> None:
+    """Change what is on hand of a locked item and write the movement. Raises Conflict when fewer
+    pieces would be left than are reserved."""
+    if not delta:
+        return
+    left = item.quantity_on_hand + delta
+    if left < item.quantity_reserved:
+        raise Conflict(
+            "below_reserved" if left >= 0 else "insufficient_stock",
+            "Fewer pieces would be left than are reserved."
+            if left >= 0
+            else "There is not enough stock.",
+            details={
+                "quantityReserved": item.quantity_reserved,
+                "quantityOnHand": item.quantity_on_hand,
+            },
+        )
+    item.quantity_on_hand = left
+    item.version += 1
+    item.save(update_fields=["quantity_on_hand", "quantity_reserved", "version", "updated_at"])
+    StockMovement.objects.create(
+        store_id=item.store_id,
+        item=item,
+        product_id=item.product_id,
+        delta=delta,
+        reason=reason,
+        balance_after=left,
+        unit_cost=unit_cost,
+        ref_type=ref_type,
+        ref_id=ref_id,
+        actor_kind=actor.kind,
+        actor_id=actor.id,
+        note=note,
+    )
+
+
+def announce(item: InventoryItem) -> None:
+    """Tell others that a figure changed; the message carries the new one."""
+    emit(
+        "inventory.changed",
+        store_id=item.store_id,
+        subject_id=item.id,
+        sequence=item.version,
+        data={
+            "productId": str(item.product_id),
+            "quantityOnHand": item.quantity_on_hand,
+            "quantityReserved": item.quantity_reserved,
+        },
+    )
+
+
+def begin_tracking(product_id: UUID) -> None:
+    """A stock figure exists, so from now on it counts."""
+    Product.objects.filter(pk=product_id, track_inventory=False).update(track_inventory=True)
+
+
+@transaction.atomic
+def set_on_hand(
+    item: InventoryItem, quantity: int, *, actor: Actor, note: str | None = None
+) -> InventoryItem:
+    """Count: on hand is `quantity` now. Raises Conflict `below_reserved`."""
+    item = InventoryItem.objects.select_for_update(of=("self",)).get(pk=item.pk)
+    first = not StockMovement.objects.filter(item=item).exists()
+    reason = Reason.OPENING if first else Reason.COUNT_CORRECTION
+    move(item, quantity - item.quantity_on_hand, reason, actor=actor, note=note)
+    begin_tracking(item.product_id)
+    announce(item)
+    return item
+
+
+@transaction.atomic
+def adjust(
+    item: InventoryItem, delta: int, reason: str, *, actor: Actor, note: str | None = None
+) -> InventoryItem:
+    """Pieces more or fewer than before, for a stated reason."""
+    item = InventoryItem.objects.select_for_update(of=("self",)).get(pk=item.pk)
+    move(item, delta, reason, actor=actor, note=note)
+    begin_tracking(item.product_id)
+    announce(item)
+    return item
+
+
+def find_item(store_id: UUID, *, sku: str = "", product_id: UUID | None = None) -> InventoryItem:
+    """The inventory row of a live product, by SKU in any letter case or by id."""
+    wanted = Q(product__sku__iexact=sku.strip()) if sku else Q(product_id=product_id)
+    found: InventoryItem | None = InventoryItem.objects.filter(
+        wanted, store_id=store_id, product__deleted_at=None
+    ).first()
+    if found is None:
+        field = "sku" if sku else "productId"
+        raise Refusal(
+            "not_found",
+            "There is no such product in this store.",
+            errors={field: ["There is no such product in this store."]},
+        )
+    return found

@@ -1,0 +1,46 @@
+"""Initialising and changing how a store trades (domain.md, section 2)."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from store_modules.stores.authentication import forget_sign_ins
+from store_modules.stores.models import StoreSettings
+from store_modules.stores.serializers import first_weekday
+from storeplatform.kernel.errors import Conflict, NotFound
+from storeplatform.kernel.ports import Port
+
+# Is there a row whose money is in the store's currency? Is there an order? Higher areas answer.
+has_money: Port[[UUID], bool] = Port("has_money")
+has_orders: Port[[UUID], bool] = Port("has_orders")
+
+
+def settings_of(store_id: UUID) -> StoreSettings:
+    settings = StoreSettings.objects.filter(store_id=store_id).first()
+    if settings is None:
+        raise NotFound("settings_not_initialized", "Initialise the settings first: POST /settings.")
+    found: StoreSettings = settings
+    return found
+
+
+@transaction.atomic
+def initialise(store_id: UUID, values: dict[str, Any]) -> StoreSettings:
+    """The store's one settings row; the second is refused by its constraint."""
+    values.setdefault("week_starts_on", first_weekday(values["country_code"]))
+    values.setdefault("storefront_payment_methods", ["cod"])
+    values.setdefault("otp_countries", [values["country_code"]])
+    settings: StoreSettings = StoreSettings.objects.create(store_id=store_id, **values)
+    transaction.on_commit(forget_sign_ins)
+    return settings
+
+
+def check_change(settings: StoreSettings, values: dict[str, Any]) -> None:
+    """Currency and country stay once money or orders are written in them."""
+    currency = values.get("currency_code", settings.currency_code)
+    if currency != settings.currency_code and any(has_money(settings.store_id)):
+        raise Conflict("currency_locked", "Amounts are written in this currency already.")
+    country = values.get("country_code", settings.country_code)
+    if country != settings.country_code and any(has_orders(settings.store_id)):
+        raise Conflict("country_locked", "Orders have addresses in this country already.")
+    transaction.on_commit(forget_sign_ins)

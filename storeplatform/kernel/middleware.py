@@ -1,0 +1,78 @@
+"""What happens around every request: an id, the client's address, safe headers, one log line."""
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import connection
+from django.http import HttpRequest, HttpResponseBase
+
+from storeplatform.kernel.ids import uuid7
+
+log = structlog.get_logger("request")
+REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+SAFE_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Store-Api-Version": settings.API_VERSION,
+}
+
+
+def client_address(request: HttpRequest) -> str:
+    """The rightmost hop of X-Forwarded-For that no trusted proxy wrote, else the socket's peer."""
+    trusted = settings.TRUSTED_PROXY_COUNT
+    address: str = request.META.get("REMOTE_ADDR", "")
+    if trusted:
+        hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]
+        if len(hops) >= trusted and hops[-trusted]:
+            address = hops[-trusted]
+    return address
+
+
+class QueryCount:
+    """Counts the statements of a request."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, execute: Callable[..., Any], *arguments: Any) -> Any:
+        self.count += 1
+        return execute(*arguments)
+
+
+class RequestMiddleware:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: Any) -> HttpResponseBase:
+        started = time.perf_counter()
+        given = request.META.get("HTTP_X_REQUEST_ID", "")
+        request.request_id = (
+            request.META.get("storeplatform.request_id")
+            or (given if REQUEST_ID.fullmatch(given) else "")
+            or f"req_{uuid7().hex}"
+        )
+        request.client_ip = client_address(request)
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request.request_id)
+        queries = QueryCount()
+        with connection.execute_wrapper(queries):
+            response = self.get_response(request)
+        response["X-Request-Id"] = request.request_id
+        for name, value in SAFE_HEADERS.items():
+            response.setdefault(name, value)
+        if "Cache-Control" not in response:
+            response["Cache-Control"] = "no-store"
+        match = request.resolver_match
+        log.info(
+            "request",
+            method=request.method,
+            route=match.route if match else None,
+            status=response.status_code,
+            ms=round((time.perf_counter() - started) * 1000, 1),
+            queries=queries.count,
+        )
+        return response

@@ -1,0 +1,90 @@
+"""Amounts of money: Decimal in the currency's minor units, rounded half-up (domain.md, 0.4)."""
+
+import re
+from collections.abc import Sequence
+from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from functools import cache
+from typing import Any
+
+from babel.numbers import get_currency_precision
+from pycountry import currencies
+
+MAX_AMOUNT = Decimal("99999999999999")
+AMOUNT = re.compile(r"-?\d{1,20}(?:\.(\d{1,20}))?")
+
+
+class MoneyError(ValueError):
+    """Not an amount of this currency: a stable code and a sentence."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@cache
+def minor_units(currency: str) -> int:
+    """Digits after the point, as CLDR has them: IQD 0, USD 2, KWD 3."""
+    return int(get_currency_precision(currency)) if currency else 2
+
+
+@cache
+def quantum(currency: str) -> Decimal:
+    return Decimal(1).scaleb(-minor_units(currency))
+
+
+def is_currency(code: str) -> bool:
+    """An active ISO 4217 code."""
+    return currencies.get(alpha_3=code) is not None
+
+
+def round_money(amount: Decimal, currency: str) -> Decimal:
+    return amount.quantize(quantum(currency), ROUND_HALF_UP)
+
+
+def round_to_multiple(amount: Decimal, multiple: Decimal) -> Decimal:
+    """The nearest multiple, half up; the amount itself when there is none to round to."""
+    if not multiple:
+        return amount
+    return (amount / multiple).quantize(Decimal(1), ROUND_HALF_UP) * multiple
+
+
+def format_money(amount: Decimal, currency: str) -> str:
+    return f"{round_money(amount, currency):f}"
+
+
+def parse_money(value: Any, currency: str) -> Decimal:
+    """An amount from a string or a JSON number. Raises MoneyError."""
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+        raise MoneyError("invalid", "An amount as a decimal string or number.")
+    written = format(value, "f") if isinstance(value, Decimal) else str(value).strip()
+    match = AMOUNT.fullmatch(written)
+    if match is None or not written.isascii():
+        raise MoneyError("invalid", "An amount as a decimal string or number.")
+    if len((match[1] or "").rstrip("0") if isinstance(value, Decimal) else match[1] or "") > (
+        digits := minor_units(currency)
+    ):
+        raise MoneyError(
+            "too_many_decimals", f"{currency} has {digits} digits after the point."
+        )
+    amount = Decimal(written)
+    if abs(amount) > MAX_AMOUNT:
+        raise MoneyError("max_value", f"At most {MAX_AMOUNT}.")
+    return amount.quantize(quantum(currency))
+
+
+def allocate(amount: Decimal, weights: Sequence[Decimal], currency: str) -> list[Decimal]:
+    """`amount` in shares proportional to `weights`: largest remainder first, Σ shares = amount."""
+    whole = sum(weights, Decimal(0))
+    if not whole:
+        return [Decimal(0) for _ in weights]
+    unit = quantum(currency)
+    exact = [amount * weight / whole for weight in weights]
+    shares = [share.quantize(unit, ROUND_FLOOR) for share in exact]
+    missing = int((amount - sum(shares, Decimal(0))) / unit)
+    by_remainder = sorted(
+        range(len(weights)), key=lambda place: (shares[place] - exact[place], place)
+    )
+    for place in by_remainder[:missing]:
+        shares[place] += unit
+    return shares

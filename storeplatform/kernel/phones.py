@@ -1,0 +1,52 @@
+"""Phone numbers in any spelling people use, kept as E.164 (domain.md, 0.7)."""
+
+import re
+from functools import lru_cache
+
+import phonenumbers
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
+
+MOBILE = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
+DIGITS = str.maketrans(
+    {chr(0x660 + digit): str(digit) for digit in range(10)}
+    | {chr(0x6F0 + digit): str(digit) for digit in range(10)}
+)
+SPELLING = re.compile(r"\+?[\d\s().\-/\u00a0\u2010-\u2015]{4,40}")
+
+
+class PhoneError(ValueError):
+    """Not a number that can be called, or not a mobile one where a message must arrive."""
+
+    code = "invalid_phone"
+
+
+@lru_cache(maxsize=20_000)
+def normalise_phone(text: str, country: str, *, mobile: bool = True) -> str:
+    """`٠٧٧٠ 123 4567`, `7701234567` or `00964 770…` as `+9647701234567`. Raises PhoneError."""
+    written = text.strip().translate(DIGITS)
+    if not SPELLING.fullmatch(written):
+        raise PhoneError("A phone number has digits, spaces and dashes only.")
+    if written.startswith("00"):
+        written = "+" + written[2:].lstrip()
+    for candidate in (written, "+" + written):
+        try:
+            number = phonenumbers.parse(candidate, country)
+        except phonenumbers.NumberParseException:
+            continue
+        if phonenumbers.is_valid_number(number):
+            break
+    else:
+        raise PhoneError("This is not a valid phone number.")
+    if mobile and phonenumbers.number_type(number) not in MOBILE:
+        raise PhoneError("A mobile number is needed, one that can receive messages.")
+    return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+
+
+def mask_phone(phone: str) -> str:
+    """`+964770***4567`, enough for its owner to know it."""
+    return f"{phone[:7]}***{phone[-4:]}"
+
+
+def country_of(phone: str) -> str:
+    """ISO code of the number's country; empty for numbers of none."""
+    return phonenumbers.region_code_for_number(phonenumbers.parse(phone)) or ""

@@ -1,0 +1,34 @@
+"""The connection to Valkey (or Redis). What it holds may vanish at any time; nothing here fails a
+request when it is away."""
+
+from functools import cache
+from typing import Any
+
+import redis
+import structlog
+from django.conf import settings
+
+log = structlog.get_logger(__name__)
+
+
+@cache
+def client() -> "redis.Redis":
+    return redis.Redis.from_url(
+        settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1, health_check_interval=30
+    )
+
+
+def get(name: str) -> bytes | None:
+    try:
+        value: Any = client().get(name)
+    except redis.RedisError as error:
+        log.warning("valkey_away", error=type(error).__name__)
+        return None
+    return value
+
+
+def put(name: str, value: str | bytes, *, seconds: int) -> None:
+    try:
+        client().set(name, value, ex=seconds)
+    except redis.RedisError as error:
+        log.warning("valkey_away", error=type(error).__name__)

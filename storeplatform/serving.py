@@ -1,0 +1,2 @@
+def is_draining() -> bool:
+    return False

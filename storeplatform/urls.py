@@ -1,0 +1,89 @@
+"""Every route on one page: the dashboard's router, the API-key router, and the plain paths."""
+
+from typing import Any
+
+from django.urls import URLPattern, URLResolver, include, path
+from rest_framework.routers import SimpleRouter
+
+from integrations.api_keys.views import ApiKeyViewSet, WhoAmI
+from integrations.catalog.views import CatalogInventory, CatalogMovements, CatalogProducts
+from store_modules.catalog.views import (
+    CategoryViewSet,
+    InventoryViewSet,
+    MovementViewSet,
+    ProductViewSet,
+)
+from store_modules.customers.views import CustomerViewSet
+from store_modules.geography.views import AddressReference
+from store_modules.stores.views import AuthView, MeView, SettingsView, StaffView
+from storeplatform.kernel import health
+
+store_router = SimpleRouter(trailing_slash=False)
+store_router.register("api-keys", ApiKeyViewSet)
+store_router.register("categories", CategoryViewSet)
+store_router.register("products", ProductViewSet)
+store_router.register("inventory/movements", MovementViewSet)
+store_router.register("inventory", InventoryViewSet)
+store_router.register("customers", CustomerViewSet)
+
+key_router = SimpleRouter(trailing_slash=False)
+key_router.register("catalog/products", CatalogProducts, basename="key-catalog")
+key_router.register("catalog/inventory/movements", CatalogMovements, basename="key-movements")
+key_router.register("catalog/inventory", CatalogInventory, basename="key-inventory")
+# Other spellings of the same product list, which old clients use.
+key_router.register("catalog", CatalogProducts, basename="key-catalog-short")
+key_router.register("products", CatalogProducts, basename="key-products")
+
+
+def deed(view: Any, **methods: str) -> Any:
+    """One view method for each HTTP method: `deed(AuthView, post="login")`."""
+    return view.as_view(methods)
+
+
+auth_paths: list[URLPattern | URLResolver] = [
+    path("register", deed(AuthView, post="register")),
+    path("login", deed(AuthView, post="login")),
+    path("refresh", deed(AuthView, post="refresh")),
+    path("logout", deed(AuthView, post="logout")),
+    path("switch-store", deed(MeView, post="switch_store")),
+    path("me", deed(MeView, get="me", put="change_me")),
+    path("sessions", deed(MeView, get="sessions")),
+    path("sessions/<uuid:sid>", deed(MeView, delete="end_session")),
+    path("password/change", deed(MeView, post="change_password")),
+    path("password/forgot", deed(AuthView, post="forgot")),
+    path("password/reset", deed(AuthView, post="reset")),
+    path("invitations/accept", deed(AuthView, post="accept")),
+]
+
+address_paths: list[URLPattern | URLResolver] = [
+    path("countries", deed(AddressReference, get="countries")),
+    path("provinces", deed(AddressReference, get="provinces")),
+    path("provinces/<str:code>/areas", deed(AddressReference, get="areas")),
+]
+
+store_paths: list[URLPattern | URLResolver] = [
+    path("settings", deed(SettingsView, get="retrieve", post="create", put="update")),
+    path("permissions", deed(StaffView, get="matrix")),
+    path("staff", deed(StaffView, get="list", post="create")),
+    path(
+        "staff/<uuid:user_id>", deed(StaffView, get="retrieve", put="update", delete="destroy")
+    ),
+]
+
+key_paths: list[URLPattern | URLResolver] = [
+    path("whoami", deed(WhoAmI, get="whoami")),
+]
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/v1/auth/", include(auth_paths)),
+    path("api/v1/address-reference/", include(address_paths)),
+    path("api/v1/store/integrations/", include([*key_paths, *key_router.urls])),
+    path("api/v1/store/", include([*store_paths, *store_router.urls])),
+    path("health/live", health.live),
+    path("health/ready", health.ready),
+]
+
+handler400 = "storeplatform.kernel.problems.bad_request"
+handler403 = "storeplatform.kernel.problems.permission_denied"
+handler404 = "storeplatform.kernel.problems.page_not_found"
+handler500 = "storeplatform.kernel.problems.server_error"

@@ -1,0 +1,81 @@
+"""Starts the throw-away servers of a test run, before Django reads its settings.
+
+The run's first process starts PostgreSQL and Valkey and migrates one template database; each xdist
+worker gets a clone of it and a Valkey database of its own.
+"""
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psycopg
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TEMPLATE = "test_template"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(early_config, parser, args):
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if not worker:
+        start_servers(early_config)
+    clone_database(worker)
+    return (yield)
+
+
+def start_servers(config):
+    os.environ["APP_ENV"] = "development"
+    os.environ["OTP_PROVIDER"] = "memory"
+    state_dir = Path(tempfile.mkdtemp(prefix="store-test-"))
+    os.environ["STATE_DIR"] = str(state_dir)
+    from storeplatform.local_servers import LocalServers
+
+    servers = LocalServers(state_dir, durable=False)
+    servers.__enter__()
+
+    def stop():
+        servers.stop()
+        shutil.rmtree(state_dir, ignore_errors=True)
+
+    config.add_cleanup(stop)
+    server_url = os.environ.get("TEST_DATABASE_URL", servers.database_url)
+    os.environ["TEST_SERVER_URL"] = server_url
+    os.environ["TEST_TEMPLATE"] = f"{TEMPLATE}_{secrets.token_hex(4)}"
+    os.environ["REDIS_URL"] = servers.redis_url
+    recreate(os.environ["TEST_TEMPLATE"])
+    environment = os.environ | {"DATABASE_URL": url_of(os.environ["TEST_TEMPLATE"])}
+    for command in (["migrate", "-v0"], ["load_geography"]):
+        made = subprocess.run(
+            [sys.executable, "manage.py", *command],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        if made.returncode:
+            raise RuntimeError(made.stderr)
+
+
+def clone_database(worker):
+    name = f"test_{worker or 'single'}_{os.environ['TEST_TEMPLATE'][-8:]}"
+    recreate(name, template=os.environ["TEST_TEMPLATE"])
+    os.environ["DATABASE_URL"] = url_of(name)
+    place = int(worker.removeprefix("gw")) + 1 if worker else 0
+    os.environ["REDIS_URL"] = os.environ["REDIS_URL"].replace("db=0", f"db={place}")
+
+
+def recreate(name, template="template0"):
+    assert name.startswith("test_")
+    with psycopg.connect(url_of("postgres"), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+
+
+def url_of(name):
+    server, _, query = os.environ["TEST_SERVER_URL"].partition("?")
+    return f"{server.rpartition('/')[0]}/{name}?{query}"
