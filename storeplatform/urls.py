@@ -7,6 +7,7 @@ from rest_framework.routers import SimpleRouter
 
 from integrations.api_keys.views import ApiKeyViewSet, WhoAmI
 from integrations.catalog.views import CatalogInventory, CatalogMovements, CatalogProducts
+from integrations.orders.views import KeyOrders
 from store_modules.catalog.views import (
     CategoryViewSet,
     InventoryViewSet,
@@ -15,6 +16,7 @@ from store_modules.catalog.views import (
 )
 from store_modules.customers.views import CustomerViewSet
 from store_modules.geography.views import AddressReference
+from store_modules.orders.views import OrderStatuses, OrderViewSet
 from store_modules.stores.views import AuthView, MeView, SettingsView, StaffView
 from storeplatform.kernel import health
 
@@ -25,8 +27,10 @@ store_router.register("products", ProductViewSet)
 store_router.register("inventory/movements", MovementViewSet)
 store_router.register("inventory", InventoryViewSet)
 store_router.register("customers", CustomerViewSet)
+store_router.register("orders", OrderViewSet)
 
 key_router = SimpleRouter(trailing_slash=False)
+key_router.register("orders", KeyOrders, basename="key-orders")
 key_router.register("catalog/products", CatalogProducts, basename="key-catalog")
 key_router.register("catalog/inventory/movements", CatalogMovements, basename="key-movements")
 key_router.register("catalog/inventory", CatalogInventory, basename="key-inventory")
@@ -62,6 +66,7 @@ address_paths: list[URLPattern | URLResolver] = [
 ]
 
 store_paths: list[URLPattern | URLResolver] = [
+    path("order-statuses", deed(OrderStatuses, get="list")),
     path("settings", deed(SettingsView, get="retrieve", post="create", put="update")),
     path("permissions", deed(StaffView, get="matrix")),
     path("staff", deed(StaffView, get="list", post="create")),

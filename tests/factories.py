@@ -56,3 +56,16 @@ def a_customer(store, **values):
 
 def an_area(province="IQ-BG"):
     return Area.objects.filter(province=province).order_by("name", "id").first()
+
+
+def an_order_body(store, *items, **values):
+    """The body of an order; `items` are (product, quantity)."""
+    number = next(_numbers)
+    return {
+        "payment_method": "cod",
+        "customer": {"name": "Sara", "primaryPhone": f"+964771{number:07d}"},
+        "addressProvinceCode": "IQ-BG",
+        "addressAreaId": str(an_area().pk),
+        "fulfillmentType": "warehouse",
+        "items": [{"sku": product.sku, "quantity": quantity} for product, quantity in items],
+    } | values

@@ -11,13 +11,9 @@ from store_modules.catalog import stock
 from store_modules.catalog.models import Category, InventoryItem, Product
 from storeplatform.kernel.errors import Conflict, Refusal
 from storeplatform.kernel.outbox import emit
-from storeplatform.kernel.ports import Port
 from storeplatform.kernel.tenancy import Actor
 
 MAX_DEPTH = 5
-
-# Is the product on an open purchase order? Purchasing answers.
-is_on_order: Port[[UUID], bool] = Port("is_on_order")
 
 
 def refuse(field: str, code: str, message: str) -> Refusal:
@@ -141,8 +137,8 @@ def check_product(product: Product) -> None:
 def delete_product(product: Product) -> None:
     """Soft: past lines keep it. Raises Conflict while it is reserved, on order, or a parent."""
     reserved = InventoryItem.objects.filter(product=product, quantity_reserved__gt=0).exists()
-    if reserved or any(is_on_order(product.pk)):
-        raise Conflict("product_in_use", "It is reserved or on an open purchase order.")
+    if reserved:
+        raise Conflict("product_in_use", "It is reserved by open orders.")
     if Product.objects.live().filter(parent=product).exists():
         raise Conflict("product_in_use", "Delete its variants first.")
     product.deleted_at = timezone.now()

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Coalesce
 from rest_framework.decorators import action
@@ -20,6 +21,7 @@ from store_modules.catalog.serializers import (
     StockAdjustment,
     StockCount,
 )
+from store_modules.catalog.skus import repeated_skus
 from store_modules.stores.models import StoreSettings
 from storeplatform.kernel.bulk import Bulk, Row
 from storeplatform.kernel.errors import Refusal
@@ -72,8 +74,6 @@ class CategoryViewSet(StoreScopedViewSet[Category]):
 
     def tree(self) -> "list[dict[str, Any]]":
         """All categories, each with its children."""
-        import orjson
-
         rows = self.get_queryset().order_by("depth", "sort_order", "name", "id")
         found = [orjson.loads(row[0].contents) for row in self.get_serializer().rows(rows)]
         by_id = {row["id"]: row | {"children": []} for row in found}
@@ -294,15 +294,3 @@ def refuse_repeated_skus(rows: "list[Row]") -> None:
     repeated = repeated_skus(str(row.get("sku", "")) for row in rows)
     if repeated:
         raise Refusal("validation_error", "An SKU appears twice.", skus=repeated)
-
-
-def repeated_skus(skus: Any) -> "list[str]":
-    """SKUs that occur again, compared trimmed and without case, spelt as first sent."""
-    first: dict[str, str] = {}
-    repeated: dict[str, str] = {}
-    for sku in skus:
-        folded = sku.strip().casefold()
-        if folded and folded in first:
-            repeated.setdefault(folded, first[folded])
-        first.setdefault(folded, sku.strip())
-    return list(repeated.values())

@@ -125,6 +125,8 @@ class Order(StoreOwned):
     otp_verified_at = models.DateTimeField(null=True)
     is_credit_only = models.BooleanField(default=False)
 
+    items_count = models.PositiveSmallIntegerField(default=0)
+    units_count = models.PositiveIntegerField(default=0)
     currency_code = models.CharField(max_length=3)
     discount_code = models.CharField(max_length=32, null=True)  # noqa: DJ001
     discounts = models.JSONField(default=list)

@@ -9,6 +9,9 @@ class KernelConfig(AppConfig):
     label = "kernel"
 
     def ready(self) -> None:
-        from storeplatform.kernel import checks, logging  # noqa: F401, PLC0415 # need loaded apps
+        from storeplatform.kernel import checks, idempotency, logging, outbox  # noqa: F401
+        from storeplatform.kernel.housekeeping import every
 
         logging.configure(settings.ENV.LOG_LEVEL)
+        every(3600, "idempotency_purge")(idempotency.purge)
+        every(3600, "outbox_purge")(outbox.purge)

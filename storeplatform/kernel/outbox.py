@@ -17,6 +17,7 @@ Handler = Callable[[OutboxEvent], None]
 
 LEASE = timedelta(seconds=60)
 MAX_ATTEMPTS = 8
+KEPT = timedelta(days=30)
 _handlers: dict[str, list[Handler]] = {}
 
 
@@ -88,3 +89,10 @@ def drain(events: Iterable[OutboxEvent] | None = None) -> int:
     for event in claimed:
         handle(event)
     return len(claimed)
+
+
+def purge() -> int:
+    """Forget handled events older than thirty days."""
+    old = timezone.now() - KEPT
+    gone, _ = OutboxEvent.objects.filter(done_at__isnull=False, created_at__lt=old).delete()
+    return gone

@@ -22,7 +22,7 @@ from storeplatform.kernel.errors import Conflict
 from storeplatform.kernel.fields import MoneyField, PhoneField
 from storeplatform.kernel.money import MoneyError, minor_units, parse_money
 from storeplatform.kernel.phones import PhoneError, normalise_phone
-from storeplatform.kernel.sql import Instant, JSONText, json_pairs, money_text
+from storeplatform.kernel.sql import Instant, json_text, money_text
 from storeplatform.kernel.tenancy import StoreFacts, StoreOwned
 
 M = TypeVar("M", bound=models.Model)
@@ -364,8 +364,8 @@ class WireSerializer(CamelCase, serializers.ModelSerializer[M]):
         return [(orjson.Fragment(row), *values) for row, *values in made]
 
     @cached_property
-    def wire_expression(self) -> JSONText:
-        return JSONText(*json_pairs(self.wire_members()))
+    def wire_expression(self) -> models.Func:
+        return json_text(self.wire_members())
 
     def wire_members(self) -> dict[str, Any]:
         """An expression for each member that the wire shows."""

@@ -36,6 +36,30 @@ class JSONObject(JSONText):
     output_field = models.JSONField()
 
 
+class GluedJSON(Func):
+    """Two JSON objects' texts as one object; a function takes no more than a hundred arguments."""
+
+    template = "(left(%(expressions)s, 2))"
+    arg_joiner = ", -1) || ',' || substr("
+    output_field = models.TextField()
+
+
+MAX_PAIRS = 50
+
+
+def json_text(members: dict[str, Any]) -> Func:
+    """A JSON object of any number of members, as text."""
+    pairs = json_pairs(members)
+    texts = [
+        JSONText(*pairs[start : start + 2 * MAX_PAIRS])
+        for start in range(0, len(pairs), 2 * MAX_PAIRS)
+    ]
+    whole: Func = texts[0]
+    for text in texts[1:]:
+        whole = GluedJSON(whole, text)
+    return whole
+
+
 def json_pairs(members: dict[str, Any]) -> list[Any]:
     """Arguments of json_build_object. Names are constants of the program, never input."""
     pairs: list[Any] = []

@@ -1,0 +1,32 @@
+# Everything installs itself into .venv; nothing else on the machine is changed.
+PYTHON ?= python3
+BIN := .venv/bin
+export APP_ENV ?= development
+
+.PHONY: help run test check bench demo-retail
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+
+.venv/installed: requirements.txt requirements-dev.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+run: .venv/installed ## start everything on port 8000 (PORT, WORKERS, STATE_DIR change it)
+	@OTP_PROVIDER=$${OTP_PROVIDER:-console,file} $(BIN)/python -m storeplatform.run
+
+test: .venv/installed ## run every test on throw-away servers
+	@$(BIN)/python -m pytest -n 2
+
+check: .venv/installed ## format, lint, types, import contracts, migrations
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python manage.py makemigrations --check --dry-run
+
+bench: .venv/installed ## measure requests per second on production settings
+	@$(BIN)/python -m bench
+
+demo-retail: .venv/installed ## import a month of real orders into a running server
+	@$(BIN)/python examples/online_retail.py

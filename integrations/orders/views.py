@@ -1,0 +1,173 @@
+"""Orders for API keys: bulk, one-time codes, and the orders that a website's customers place."""
+
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from integrations.api_keys.authentication import ApiKeySurface
+from integrations.catalog.views import bulk_cost
+from integrations.orders.serializers import BulkOptions, OtpBody
+from integrations.otp import services as otp
+from store_modules.orders import placement
+from store_modules.orders.importing import import_order
+from store_modules.orders.models import Channel, Order
+from store_modules.orders.serializers import ImportBody, OrderBody, StorefrontBody
+from store_modules.orders.views import OrderViewSet, quote_body
+from storeplatform.kernel.bulk import Bulk, Row
+from storeplatform.kernel.errors import Conflict, Refusal
+from storeplatform.kernel.money import format_money
+from storeplatform.kernel.numbers import take_numbers
+from storeplatform.kernel.phones import mask_phone
+from storeplatform.kernel.transactions import in_transaction
+
+ORDERS = Bulk("orders", 100)
+
+
+class KeyOrders(ApiKeySurface, OrderViewSet):
+    permissions = {}  # cancelling needs orders:write like every change
+    channel = Channel.API
+    orders_path = "/api/v1/store/integrations/orders"
+
+    def cost(self) -> int:
+        return bulk_cost(self, "orders")
+
+    @action(detail=False, methods=["post"])
+    def bulk(self, request: Request) -> Response:
+        body = self.data_object()
+        rows = ORDERS.rows_of(body)
+        options = self.body(BulkOptions)
+        numbers = take_numbers(self.actor.store_id, "order", len(rows))
+
+        def carry_out(place: int, row: Row) -> dict[str, Any]:
+            number = f"ORD-{numbers[place]}"
+            if options["mode"] == "import":
+                order = import_order(self.actor, self.row_body(ImportBody, row), number)
+            else:
+                values = self.row_body(OrderBody, row)
+                priced = placement.quote(self.actor, values, Channel.BULK)
+                order = placement.place_order(
+                    self.actor, values, priced, channel=Channel.BULK, number=number
+                )
+            return created_result(order)
+
+        if options["error_policy"] == "reject_everything":
+            return self.whole(rows, carry_out)
+        return ORDERS.each(rows, carry_out, self.attempt)
+
+    def row_body(self, form: Any, row: Row) -> dict[str, Any]:
+        values: dict[str, Any] = form.read(row, self.actor.store)
+        return values
+
+    def whole(self, rows: list[Row], carry_out: Any) -> Response:
+        def effect() -> Response:
+            response = ORDERS.whole(rows, carry_out)
+            if response.status_code >= 400:
+                raise AllRefused(response)
+            return response
+
+        try:
+            return self.once(effect)
+        except AllRefused as refused:
+            return refused.response
+
+    @action(detail=False, methods=["post"], url_path="send-otp")
+    def send_otp(self, request: Request) -> Response:
+        values = self.body(OtpBody)
+        attempt = self.attempt
+        if attempt is None:
+            return self.send(values)
+        with attempt.held():
+            if attempt.find() is not None:
+                return self.replay(attempt)
+            response = self.send(values)  # commits and sends before the record is written
+            in_transaction(lambda: self.keep(attempt, response))
+            return response
+
+    def send(self, values: dict[str, Any]) -> Response:
+        sent = otp.send_code(
+            self.actor,
+            values["phone"],
+            channel=values["channel"],
+            customer_ip=values["customer_ip"],
+        )
+        body: dict[str, Any] = {
+            "sent": True,
+            "channel": sent.channel,
+            "phone": mask_phone(values["phone"]),
+            "expiresAt": sent.challenge.expires_at,
+            "expiresInSeconds": int(otp.LIFE.total_seconds()),
+            "resendAfterSeconds": int(otp.RESEND_AFTER.total_seconds()),
+            "codeLength": len(sent.code),
+        }
+        if settings.OTP_EXPOSE_CODE:
+            body["debugCode"] = sent.code
+        return Response(body)
+
+    @action(detail=False, methods=["post"])
+    def storefront(self, request: Request) -> Response:
+        """A customer's own order: the whole of it is checked before a try of the code is spent,
+        and the code is used up in the transaction that stores the order."""
+        values = self.body(StorefrontBody)
+        values["is_draft"], values["customer_id"] = False, None
+        if not values.get("customer"):
+            raise placement.refuse("customer", "required", "The customer is missing.")
+        priced = placement.quote(self.actor, values, Channel.STOREFRONT)
+        trade = priced.shelf.trade
+        if values["payment_method"] not in trade.storefront_methods:
+            words = ", ".join(trade.storefront_methods)
+            raise placement.refuse("payment_method", "not_offered", f"One of: {words}.")
+        code = values["otp_code"]
+        if trade.require_otp and not code:
+            raise Refusal("otp_required", "The one-time code is missing.", otpCode=["Required."])
+        expected = values["expected_total"]
+        if expected is not None and expected != priced.totals.total:
+            raise Conflict(
+                "price_changed",
+                "The total is another one now.",
+                details={"quote": quote_body(priced)},
+            )
+        challenge = None
+        if code:
+            phone = values["customer"]["primary_phone"]
+            challenge = otp.spend_attempt(self.actor.store_id, phone, code)
+        number = placement.order_number(self.actor.store_id)
+
+        def effect() -> Response:
+            order = placement.place_order(
+                self.actor,
+                values,
+                priced,
+                channel=Channel.STOREFRONT,
+                number=number,
+                otp_verified_at=timezone.now() if challenge else None,
+            )
+            if challenge:
+                otp.consume(challenge, order.pk)
+            return self.created(order)
+
+        return self.once(effect)
+
+
+class AllRefused(Exception):
+    """Carries the answer of a bulk call of which nothing was stored past the rollback."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__()
+        self.response = response
+
+
+def created_result(order: Order) -> dict[str, Any]:
+    return {
+        "status": "created",
+        "externalRef": order.external_ref,
+        "order": {
+            "id": order.pk,
+            "number": order.number,
+            "publicId": order.public_id,
+            "total": format_money(order.total, order.currency_code),
+        },
+    }

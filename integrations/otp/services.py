@@ -1,0 +1,220 @@
+"""Sending one-time codes, counting tries, and using a code up with the order it proves."""
+
+import hmac
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F, Sum
+from django.utils import timezone
+
+from integrations.otp.codes import derive_code
+from integrations.otp.models import OtpChallenge
+from integrations.otp.sms import SendFailed, deliver
+from store_modules.stores.models import StoreSettings
+from storeplatform.kernel.crypto import current, keyed_hash, keyed_hashes
+from storeplatform.kernel.errors import BadGateway, Conflict, Denied, Refusal, TooMany
+from storeplatform.kernel.phones import country_of
+from storeplatform.kernel.tenancy import Actor
+
+LIFE = timedelta(minutes=5)
+RESEND_AFTER = timedelta(seconds=60)
+MAX_TRIES = 5
+MAX_TRIES_AN_HOUR = 10  # over all codes of a phone
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+STOREFRONT_ORDER = OtpChallenge.Purpose.STOREFRONT_ORDER
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `most` codes within a time, among the challenges that `where` picks."""
+
+    most: int
+    within: timedelta
+    where: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A code on its way; `code` leaves the process only by the message."""
+
+    channel: str
+    code: str
+    challenge: OtpChallenge
+
+
+def phone_key(phone: str) -> str:
+    return keyed_hash("OTP_KEY", b"phone|" + phone.encode())
+
+
+def send_code(actor: Actor, phone: str, *, channel: str, customer_ip: str | None) -> Sent:
+    """Make and send a code; a new one replaces the former. Raises TooMany over a limit, Denied
+    for a country the store does not serve, BadGateway when no channel took it."""
+    trade = StoreSettings.objects.filter(store_id=actor.store_id).first()
+    if trade is None:
+        raise Conflict("settings_not_initialized", "Initialise the settings first.")
+    if country_of(phone) not in trade.otp_countries:
+        raise Denied("country_not_allowed", "Codes are not sent to this country.")
+    with transaction.atomic():
+        lock_phone(phone)
+        for limit in limits_of(actor, phone, customer_ip, trade.otp_daily_cap):
+            refuse_over(limit)
+        challenge = new_challenge(actor, phone, customer_ip)
+    code = code_of(challenge, phone)
+    try:
+        taken = deliver(phone, code, channel)
+    except SendFailed:
+        challenge.voided_at = timezone.now()
+        challenge.delivery_status = "failed"
+        challenge.save(update_fields=["voided_at", "delivery_status"])
+        raise BadGateway("otp_delivery_failed", "The code could not be sent; try later.") from None
+    challenge.channel, challenge.delivery_status = taken, "sent"
+    challenge.save(update_fields=["channel", "delivery_status"])
+    return Sent(taken, code, challenge)
+
+
+def lock_phone(phone: str) -> None:
+    """Two sends to one phone count each other, whichever store they come from."""
+    number = int.from_bytes(hmac.digest(b"otp-lock", phone.encode(), "sha256")[:8], signed=True)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [number])
+
+
+def limits_of(
+    actor: Actor, phone: str, customer_ip: str | None, daily_cap: int
+) -> list[Limit]:
+    everywhere = {"phone_hash": phone_key(phone)}
+    here = everywhere | {"store_id": actor.store_id}
+    limits = [
+        Limit(1, RESEND_AFTER, here),
+        Limit(5, HOUR, here),
+        Limit(10, DAY, here),
+        Limit(10, HOUR, everywhere),
+        Limit(20, DAY, everywhere),
+        Limit(60, timedelta(minutes=1), {"store_id": actor.store_id, "key_id": actor.id}),
+        Limit(daily_cap, DAY, {"store_id": actor.store_id}),
+    ]
+    if customer_ip:
+        limits.append(Limit(20, HOUR, {"store_id": actor.store_id, "customer_ip": customer_ip}))
+    return limits
+
+
+def refuse_over(limit: Limit) -> None:
+    now = timezone.now()
+    sent = OtpChallenge.objects.filter(
+        **limit.where, voided_at=None, created_at__gt=now - limit.within
+    ).order_by("-created_at")
+    times = list(sent.values_list("created_at", flat=True)[: limit.most])
+    if len(times) >= limit.most:
+        wait = int((times[-1] + limit.within - now).total_seconds()) + 1
+        raise TooMany(
+            "otp_rate_limited", "Too many codes were sent; wait.", retry_after=max(1, wait)
+        )
+
+
+def new_challenge(actor: Actor, phone: str, customer_ip: str | None) -> OtpChallenge:
+    now = timezone.now()
+    hashed = phone_key(phone)
+    OtpChallenge.objects.filter(
+        store_id=actor.store_id,
+        phone_hash=hashed,
+        purpose=STOREFRONT_ORDER,
+        superseded_at=None,
+        voided_at=None,
+        consumed_at=None,
+    ).update(superseded_at=now)
+    version, _ = current("OTP_KEY")
+    return OtpChallenge.objects.create(
+        store_id=actor.store_id,
+        phone=phone,
+        phone_hash=hashed,
+        purpose=STOREFRONT_ORDER,
+        key_version=version,
+        key_id=actor.id if actor.kind == "api_key" else "",
+        customer_ip=customer_ip,
+        expires_at=now + LIFE,
+        created_at=now,
+    )
+
+
+def code_of(challenge: OtpChallenge, phone: str) -> str:
+    key = settings.KEYS["OTP_KEY"][challenge.key_version]
+    return derive_code(key, challenge.store_id, phone, challenge.purpose, challenge.id)
+
+
+def spend_attempt(store_id: UUID, phone: str, code: str) -> UUID:
+    """Compare a code with the live one of the phone; the try counts whatever happens afterwards,
+    so call it outside any transaction. Returns the challenge to `consume`."""
+    mine = OtpChallenge.objects.filter(
+        store_id=store_id,
+        phone_hash__in=keyed_hashes("OTP_KEY", b"phone|" + phone.encode()),
+        purpose=STOREFRONT_ORDER,
+        voided_at=None,
+    )
+    tried = mine.filter(created_at__gt=timezone.now() - HOUR - LIFE).aggregate(n=Sum("attempts"))
+    if (tried["n"] or 0) >= MAX_TRIES_AN_HOUR:
+        raise locked()
+    live = mine.filter(superseded_at=None, consumed_at=None, expires_at__gt=timezone.now())
+    spent = live.filter(attempts__lt=MAX_TRIES).update(attempts=F("attempts") + 1)
+    challenge = live.order_by("-created_at").first()
+    if not spent:
+        raise locked() if challenge else gone(mine, phone, code)
+    if challenge is None:
+        raise gone(mine, phone, code)
+    if not hmac.compare_digest(code_of(challenge, phone).encode(), code.encode()):
+        raise Refusal(
+            "otp_invalid",
+            "The code is wrong.",
+            details={"attemptsLeft": max(0, MAX_TRIES - challenge.attempts)},
+            otpCode=["The code is wrong."],
+        )
+    found: UUID = challenge.id
+    return found
+
+
+def locked() -> TooMany:
+    return TooMany(
+        "otp_locked", "Too many wrong tries; ask for a new code later.", retry_after=300
+    )
+
+
+def gone(mine: Any, phone: str, code: str) -> Refusal:
+    """Used up, or simply no live code: an unknown phone looks like an expired one."""
+    last = mine.order_by("-created_at").first()
+    if last and last.consumed_at and hmac.compare_digest(
+        code_of(last, phone).encode(), code.encode()
+    ):
+        return used()
+    return Refusal(
+        "otp_expired", "The code has expired; ask for a new one.", otpCode=["It has expired."]
+    )
+
+
+def used() -> Refusal:
+    return Refusal("otp_used", "The code was used already.", otpCode=["It was used already."])
+
+
+def consume(challenge_id: UUID, order_id: UUID) -> None:
+    """Use the code up, inside the transaction of the order that it proves."""
+    hit = OtpChallenge.objects.filter(
+        pk=challenge_id, consumed_at=None, superseded_at=None
+    ).update(consumed_at=timezone.now(), order_id=order_id)
+    if not hit:
+        raise used()
+
+
+def forget_phones() -> int:
+    """Clear the phones of challenges older than a day; returns how many."""
+    old = OtpChallenge.objects.filter(created_at__lt=timezone.now() - DAY, phone__isnull=False)
+    return old.update(phone=None)
+
+
+def purge() -> int:
+    """Forget challenges older than thirty days."""
+    gone_rows, _ = OtpChallenge.objects.filter(
+        created_at__lt=timezone.now() - timedelta(days=30)
+    ).delete()
+    return gone_rows

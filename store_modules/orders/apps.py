@@ -1,0 +1,23 @@
+from django.apps import AppConfig
+
+
+class OrdersConfig(AppConfig):
+    """Answers lower areas about a store's and a customer's orders."""
+
+    name = "store_modules.orders"
+
+    def ready(self) -> None:
+        from store_modules.customers.services import has_open_order, move_orders
+        from store_modules.orders.models import Order
+        from store_modules.stores.trading import has_money, has_orders
+
+        has_money.register(lambda store_id: Order.objects.of(store_id).exists())
+        has_orders.register(lambda store_id: Order.objects.of(store_id).exists())
+        has_open_order.register(
+            lambda customer_id: Order.objects.open().filter(customer_id=customer_id).exists()
+        )
+        move_orders.register(
+            lambda source_id, target_id: Order.objects.filter(customer_id=source_id).update(
+                customer_id=target_id
+            )
+        )

@@ -1,0 +1,191 @@
+"""Changing an order that stands (domain.md, 6.2 "Editing"): what its status allows, repriced."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from store_modules.catalog import stock
+from store_modules.orders.lifecycle import HOLDING, locked_order
+from store_modules.orders.models import Channel, Order, OrderEvent, OrderItem, Source
+from store_modules.orders.placement import (
+    Quote,
+    amounts_of,
+    event_row,
+    item_rows,
+    outbox_row,
+    quote,
+    set_aside,
+)
+from store_modules.orders.status import Status
+from storeplatform.kernel.errors import Conflict
+from storeplatform.kernel.serializers import camel
+from storeplatform.kernel.tenancy import Actor
+
+PLACE = {
+    "address_province_code", "address_area_id", "address", "landmark", "delivery_lat",
+    "delivery_lng",
+}  # fmt: skip
+NOTES = {"notes", "internal_notes"}
+EVERYTHING = PLACE | NOTES | {
+    "payment_method", "customer", "items", "fulfillment_type", "delivery_mode", "external_ref",
+    "delivery_fee", "delivery_fee_payer", "scheduled_for", "metadata", "pickup",
+}  # fmt: skip
+EDITABLE = {
+    Status.DRAFT: EVERYTHING,
+    Status.PENDING: EVERYTHING,
+    Status.CONFIRMED: PLACE | NOTES | {"items"},
+    Status.PROCESSING: PLACE | NOTES | {"items"},
+    Status.SHIPPED: NOTES | {"address", "landmark", "delivery_lat", "delivery_lng"},
+}
+FINAL = {"internal_notes"}
+REPRICING = {
+    "items", "payment_method", "delivery_fee", "delivery_fee_payer", "address_area_id",
+    "fulfillment_type",
+}  # fmt: skip
+PLAIN = {
+    "address", "landmark", "delivery_lat", "delivery_lng", "notes", "internal_notes",
+    "payment_method", "fulfillment_type", "delivery_mode", "external_ref", "scheduled_for",
+    "metadata", "pickup", "delivery_fee_payer",
+}  # fmt: skip
+
+
+@transaction.atomic
+def edit_order(actor: Actor, order_id: UUID, values: dict[str, Any]) -> Order:
+    """Replace what `values` names. What equals the stored value is no change; what the status
+    forbids is a Conflict `not_editable` with the fields."""
+    order = locked_order(actor.store_id, order_id)
+    items = list(order.items.all())
+    changed = {name: value for name, value in values.items() if differs(order, items, name, value)}
+    forbidden = sorted(changed.keys() - EDITABLE.get(Status(order.status), FINAL))
+    if forbidden:
+        raise Conflict(
+            "not_editable",
+            f"An order that is {order.status} keeps these fields as they are.",
+            details={"fields": [camel(name) for name in forbidden], "status": order.status},
+        )
+    if not changed:
+        return order
+    for name in changed.keys() & PLAIN:
+        setattr(order, name, changed[name])
+    if "customer" in changed:
+        store_buyer(order, changed["customer"])
+    if changed.keys() & (REPRICING | PLACE):
+        reprice(actor, order, items, changed)
+    order.version += 1
+    order.save()
+    fields = sorted(camel(name) for name in changed)
+    event_row(order, actor, OrderEvent.Kind.EDITED, data={"fields": fields}).save(
+        force_insert=True
+    )
+    outbox_row(order, "order.updated").save(force_insert=True)
+    return order
+
+
+def differs(order: Order, items: list[OrderItem], name: str, value: Any) -> bool:
+    if name == "items":
+        present = {item.sku.upper(): item for item in items}
+        if len(value) != len(items):
+            return True
+        return any(
+            (row := present.get((line.get("sku") or "").upper())) is None
+            or row.quantity != line["quantity"]
+            or line.get("unit_price") not in (None, row.unit_price)
+            for line in value
+        )
+    if name == "customer":
+        return bool(
+            value["name"] != order.customer_name or value["primary_phone"] != order.customer_phone
+        )
+    if name == "address_area_id":
+        return bool(value != order.area_id)
+    if name == "address_province_code":
+        code = value.strip().upper()
+        return code not in (order.province_code, order.province_code.partition("-")[2])
+    return bool(value != getattr(order, name))
+
+
+def store_buyer(order: Order, customer: Mapping[str, Any]) -> None:
+    """The order's own snapshot; the customer's card is changed by itself."""
+    order.customer_name = customer["name"]
+    order.customer_phone = customer["primary_phone"]
+    order.customer_secondary_phone = customer["secondary_phone"]
+    order.customer_email = customer["email"]
+
+
+def reprice(
+    actor: Actor, order: Order, items: list[OrderItem], changed: Mapping[str, Any]
+) -> None:
+    """Totals anew: lines that stay keep their price, new ones take the present one."""
+    kept = {item.sku.upper(): item for item in items}
+    lines = changed.get("items") or [
+        {"sku": item.sku, "quantity": item.quantity, "name": item.name, "note": item.note}
+        for item in items
+    ]
+    fee = changed.get("delivery_fee")
+    if fee is None and order.delivery_fee_source == Source.CLIENT:
+        fee = order.delivery_fee or order.delivery_cost
+    priced = quote(
+        actor,
+        {
+            "items": [with_kept_price(line, kept) for line in lines],
+            "customer": {"primary_phone": order.customer_phone},
+            "payment_method": order.payment_method,
+            "fulfillment_type": order.fulfillment_type,
+            "delivery_fee": fee,
+            "delivery_fee_payer": order.delivery_fee_payer,
+            "address_area_id": changed.get("address_area_id", order.area_id),
+            "address_province_code": changed.get("address_province_code", order.province_code),
+            "delivery_lat": order.delivery_lat,
+            "delivery_lng": order.delivery_lng,
+        },
+        Channel.DASHBOARD,
+    )
+    place = priced.shelf.place
+    assert place is not None  # checked while pricing
+    order.area_id, order.area_name = place.area_id, place.area_name
+    order.province_code, order.province_name = place.province_code, place.province_name
+    for name, amount in amounts_of(priced.totals).items():
+        setattr(order, name, amount)
+    order.delivery_fee_source = priced.fee_source
+    order.items_count = len(priced.lines)
+    order.units_count = sum(line.quantity for line in priced.lines)
+    replace_items(order, kept, priced)
+
+
+def with_kept_price(line: Mapping[str, Any], kept: Mapping[str, OrderItem]) -> dict[str, Any]:
+    row = kept.get((line.get("sku") or "").upper())
+    if row is None or line.get("unit_price") is not None:
+        return dict(line)
+    return {**line, "unit_price": row.unit_price, "name": line.get("name") or row.name}
+
+
+def replace_items(order: Order, kept: Mapping[str, OrderItem], priced: Quote) -> None:
+    """Write the lines anew under their former ids, and move the reservations by the difference."""
+    rows = item_rows(order, priced)
+    gone = dict(kept)
+    for row in rows:
+        if before := gone.pop(row.sku.upper(), None):
+            row.pk, row.price_source = before.pk, before.price_source
+            row.quantity_reserved = before.quantity_reserved
+            row.unit_cost = before.unit_cost
+    if order.status in HOLDING:
+        move_reservations(rows, gone.values())
+    order.items.all().delete()
+    OrderItem.objects.bulk_create(rows)
+
+
+def move_reservations(rows: list[OrderItem], gone: Any) -> None:
+    """Fewer pieces go back to the shelf first, then more are taken; both in id order."""
+    back: dict[UUID, int] = {}
+    for row in gone:
+        if row.quantity_reserved:
+            back[row.inventory_item_id] = row.quantity_reserved
+    for row in rows:
+        surplus = row.quantity_reserved - row.quantity
+        if row.inventory_item_id and surplus > 0:
+            back[row.inventory_item_id] = back.get(row.inventory_item_id, 0) + surplus
+            row.quantity_reserved = row.quantity
+    stock.release(back)
+    set_aside(rows)

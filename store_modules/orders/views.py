@@ -1,0 +1,295 @@
+"""Orders on the dashboard; `integrations.orders` mounts the same for API keys."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.http import Http404
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from store_modules.orders import editing, lifecycle, placement
+from store_modules.orders.models import (
+    Channel,
+    FulfillmentType,
+    Order,
+    OrderEvent,
+    PaymentMethod,
+)
+from store_modules.orders.serializers import (
+    Cancellation,
+    EditBody,
+    OrderBody,
+    OrderDetailSerializer,
+    OrderEventSerializer,
+    OrderSerializer,
+    OrdersQuery,
+    Transition,
+)
+from store_modules.orders.status import (
+    FulfillmentStatus,
+    PaymentStatus,
+    RemittanceStatus,
+    Status,
+    allowed,
+    labels,
+)
+from storeplatform.kernel.filters import (
+    Flag,
+    Ids,
+    Least,
+    Most,
+    Since,
+    Texts,
+    Until,
+    WireFilterSet,
+    Words,
+)
+from storeplatform.kernel.money import format_money
+from storeplatform.kernel.pagination import Query, page_of, read_ordering
+from storeplatform.kernel.viewsets import ListModelMixin, StoreScoped
+
+DATE_FIELDS = {
+    "createdat": "created_at",
+    "deliveredat": "delivered_at",
+    "updatedat": "updated_at",
+    "placedat": "placed_at",
+}
+
+
+class DateField(Words):
+    """Which date `from` and `to` speak of; it narrows nothing itself."""
+
+    def __init__(self) -> None:
+        super().__init__(["createdAt", "deliveredAt", "updatedAt", "placedAt"])
+
+    def filter(self, qs: QuerySet[Any], value: list[str]) -> QuerySet[Any]:
+        return qs
+
+
+class From(Since):
+    def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        self.field_name = self.parent.date_column
+        return super().filter(qs, value)
+
+
+class To(Until):
+    def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        self.field_name = self.parent.date_column
+        return super().filter(qs, value)
+
+
+class HasRiskFlags(Flag):
+    def filter(self, qs: QuerySet[Any], value: bool | None) -> QuerySet[Any]:
+        if value is None:
+            return qs
+        return qs.exclude(risk_flags=[]) if value else qs.filter(risk_flags=[])
+
+
+class Codes(Texts):
+    def filter(self, qs: QuerySet[Any], value: list[str]) -> QuerySet[Any]:
+        return super().filter(qs, [code.upper() for code in value])
+
+
+class OrderFilters(WireFilterSet):
+    status = Words(Status.values)
+    fulfillment_status = Words(FulfillmentStatus.values)
+    payment_status = Words(PaymentStatus.values)
+    remittance_status = Words(RemittanceStatus.values)
+    payment_method = Words(PaymentMethod.values)
+    channel = Words(Channel.values)
+    fulfillment_type = Words(FulfillmentType.values)
+    province_code = Codes()
+    area_id = Ids("area_id")
+    customer_id = Ids("customer_id")
+    external_ref = Texts()
+    otp_verified = Flag()
+    has_risk_flags = HasRiskFlags()
+    date_field = DateField()
+    from_ = From()
+    to = To()
+    updated_since = Since("updated_at")
+    min_total = Least("total")
+    max_total = Most("total")
+
+    @property
+    def date_column(self) -> str:
+        chosen = self.form.cleaned_data.get("date_field")
+        return DATE_FIELDS[chosen[0].lower()] if chosen else "created_at"
+
+
+class OrderViewSet(ListModelMixin, StoreScoped[Order]):
+    resource = "orders"
+    permissions = {"cancel": "orders.cancel", "destroy": "orders.cancel"}
+    reading_actions = frozenset({"quote", "query"})
+    queryset = Order.objects.all()
+    serializer_class = OrderSerializer
+    filterset_class = OrderFilters
+    search_fields = ["number", "external_ref", "tracking_number", "customer_name", "phones"]
+    ordering_fields = {
+        "createdAt": "created_at",
+        "updatedAt": "updated_at",
+        "total": "total",
+        "number": "number",
+        "deliveredAt": "delivered_at",
+        "placedAt": "placed_at",
+    }
+    channel = Channel.DASHBOARD
+
+    def detail_rows(self, queryset: QuerySet[Any]) -> list[Any]:
+        serializer = OrderDetailSerializer(context=self.get_serializer_context())
+        return serializer.rows(queryset, ["version"])
+
+    def answer(self, order_id: Any, status: int = 200) -> Response:
+        found = self.detail_rows(self.get_queryset().filter(pk=order_id))
+        if not found:
+            raise Http404
+        row, version = found[0]
+        return Response(row, status=status, headers={"ETag": f'"{version}"'})
+
+    def retrieve(self, request: Request, pk: str) -> Response:
+        return self.answer(pk)
+
+    def create(self, request: Request) -> Response:
+        values = self.body(OrderBody)
+        priced = placement.quote(self.actor, values, self.channel)
+        number = placement.order_number(self.actor.store_id)
+
+        def effect() -> Response:
+            order = placement.place_order(
+                self.actor, values, priced, channel=self.channel, number=number
+            )
+            return self.created(order)
+
+        return self.once(effect)
+
+    def created(self, order: Order) -> Response:
+        response = self.answer(order.pk, 201)
+        response["Location"] = f"{self.orders_path}/{order.pk}"
+        return response
+
+    orders_path = "/api/v1/store/orders"
+
+    def update(self, request: Request, pk: str) -> Response:
+        values = self.body(EditBody)
+
+        def effect() -> Response:
+            self.check_version(self.locked_object())
+            return self.answer(editing.edit_order(self.actor, UUID(pk), values).pk)
+
+        return self.once(effect)
+
+    def partial_update(self, request: Request, pk: str) -> Response:
+        return self.update(request, pk)
+
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:
+        reason = self.body(Cancellation)["reason"]
+        return self.once(lambda: self.move(pk, Status.CANCELLED, reason))
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        """An old spelling of cancel."""
+        return self.once(lambda: self.move(pk, Status.CANCELLED, None))
+
+    @action(detail=True, methods=["post"])
+    def transition(self, request: Request, pk: str) -> Response:
+        values = self.body(Transition)
+        return self.once(
+            lambda: self.move(pk, values["to"], values["reason"], values.get("lines", ()))
+        )
+
+    def move(self, pk: str, to: Status, reason: str | None, lines: Any = ()) -> Response:
+        order = lifecycle.transition(self.actor, UUID(pk), to, reason=reason, lines=lines)
+        return self.answer(order.pk)
+
+    @action(detail=True, methods=["get"])
+    def events(self, request: Request, pk: str) -> Response:
+        order = self.get_object()
+        query = Query(request.query_params)
+        serializer = OrderEventSerializer(context=self.get_serializer_context())
+        rows = OrderEvent.objects.filter(order=order)
+        keys = read_ordering(query, {"createdAt": "id"}, ["id"], OrderEvent)
+        return Response(
+            page_of(
+                rows, query, keys, serializer.rows, store_id=self.actor.store_id, cursor_only=True
+            )
+        )
+
+    @action(detail=False, methods=["post"])
+    def quote(self, request: Request) -> Response:
+        """Price an input without storing it."""
+        priced = placement.quote(self.actor, self.body(OrderBody), self.channel)
+        return Response(quote_body(priced))
+
+    @action(detail=False, methods=["post"])
+    def query(self, request: Request) -> Response:
+        values = self.body(OrdersQuery)
+        wanted = (
+            {"pk__in": values["ids"]}
+            if values.get("ids")
+            else {"external_ref__in": values["external_refs"]}
+        )
+        found = self.detail_rows(self.get_queryset().filter(**wanted).order_by("created_at", "id"))
+        return Response({"items": [row[0] for row in found]})
+
+    @action(detail=False, methods=["get"], url_path=r"by-external-ref/(?P<ref>[^/]{1,100})")
+    def by_external_ref(self, request: Request, ref: str) -> Response:
+        order = self.get_queryset().filter(external_ref=ref).values_list("pk", flat=True).first()
+        return self.answer(order)
+
+
+def quote_body(priced: placement.Quote) -> dict[str, Any]:
+    """The prices of an input, shaped like an order's."""
+    currency, totals = priced.shelf.trade.currency, priced.totals
+    money = {
+        "subtotal": totals.subtotal,
+        "discountTotal": totals.discount_total,
+        "deliveryFee": totals.delivery_fee,
+        "deliveryDiscount": totals.delivery_discount,
+        "deliveryCost": totals.delivery_cost,
+        "taxTotal": totals.tax_total,
+        "taxIncluded": totals.tax_included,
+        "rounding": totals.rounding,
+        "total": totals.total,
+    }
+    return {
+        "currencyCode": currency,
+        **{name: format_money(amount, currency) for name, amount in money.items()},
+        "deliveryFeeSource": priced.fee_source,
+        "riskFlags": list(priced.risk_flags),
+        "items": [
+            {
+                "sku": line.sku,
+                "name": line.name,
+                "quantity": line.quantity,
+                "unitPrice": format_money(line.unit_price, currency),
+                "lineSubtotal": format_money(amounts.subtotal, currency),
+                "discountAmount": format_money(amounts.discount, currency),
+                "lineTotal": format_money(amounts.total, currency),
+            }
+            for line, amounts in zip(priced.lines, totals.lines, strict=True)
+        ],
+    }
+
+
+class OrderStatuses(StoreScoped[Order]):
+    """The codes, their names in three languages, and where each may go next."""
+
+    permissions = {"list": "orders.read"}
+    queryset = Order.objects.all()
+
+    def list(self, request: Request) -> Response:
+        letter = lifecycle.letter_of(self.actor)
+        return Response(
+            {
+                "items": [
+                    {
+                        "code": status.value,
+                        "labels": labels(status),
+                        "allowedNext": [to.value for to in allowed(status, letter)],
+                    }
+                    for status in Status
+                ]
+            }
+        )
