@@ -23,7 +23,7 @@ check: .venv/installed ## format, lint, types, import contracts, migrations
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/python manage.py makemigrations --check --dry-run
+	@$(BIN)/python manage.py makemigrations --check --dry-run 2>/dev/null # needs no database
 
 bench: .venv/installed ## measure requests per second on production settings
 	@$(BIN)/python -m bench

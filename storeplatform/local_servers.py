@@ -98,7 +98,7 @@ class LocalServers:
                 raise CannotStart(f"PostgreSQL could not make its data folder: {made.stderr}")
         elif kept.read_text().strip() != version:
             raise CannotStart(
-                f"{self.data} holds data of PostgreSQL {kept.read_text().strip()}, this is {version}."
+                f"{self.data} was made by PostgreSQL {kept.read_text().strip()}, this is {version}."
                 " Dump it with the old release's pg_dump and restore it into a new STATE_DIR."
             )
         settings = SETTINGS | ({} if self.durable else THROW_AWAY)

@@ -130,8 +130,8 @@ class Front:
             await self.refuse(scope, refused, request_id or request_id_of(headers), send)
         except Exception:
             log.exception("front_failed")
-            refused = Refused(500, "internal_error", "The server failed to answer.")
-            await self.refuse(scope, refused, request_id or request_id_of(headers), send)
+            fault = Refused(500, "internal_error", "The server failed to answer.")
+            await self.refuse(scope, fault, request_id or request_id_of(headers), send)
 
     def read_headers(self, scope: Scope) -> dict[bytes, bytes]:
         """The headers, repeated ones joined, within their bounds."""

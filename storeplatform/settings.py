@@ -4,7 +4,6 @@
 secret from outside; development keeps generated ones in `STATE_DIR/secrets.json`.
 """
 
-import base64
 import json
 import os
 import secrets
@@ -62,7 +61,7 @@ class Environment(BaseSettings):
     OTP_FILE: Path | None = None
     OTP_EXPOSE_CODE: bool = False
 
-    # Secrets. A comma list of `version:value`, the current one first, or one bare value (version 1).
+    # Secrets: `version:value` with commas, the current one first, or one bare value.
     SECRET_KEY: str = ""  # Django's signing: admin sessions, CSRF
     JWT_KEY: str = ""  # signs access and refresh tokens
     API_KEY_PEPPER: str = ""  # keys the hashes of API keys
@@ -102,7 +101,9 @@ class Environment(BaseSettings):
         if not self.ALLOWED_HOSTS or "*" in self.ALLOWED_HOSTS:
             raise ValueError("ALLOWED_HOSTS must list the host names served, without '*'")
         if not self.PUBLIC_ORIGIN:
-            raise ValueError("PUBLIC_ORIGIN must be the address clients use, https://api.example.com")
+            raise ValueError(
+                "PUBLIC_ORIGIN must be the address clients use, https://api.example.com"
+            )
         if self.OTP_EXPOSE_CODE:
             raise ValueError("OTP_EXPOSE_CODE shows one-time codes to callers; remove it")
         if unsafe := {"file", "memory"} & set(self.OTP_PROVIDER):
@@ -185,7 +186,9 @@ def read_environment() -> Environment:
         return Environment()
     except ValidationError as error:
         faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc']))} {fault['msg']}".strip().replace("Value error, ", "")
+            f"{'.'.join(map(str, fault['loc']))} {fault['msg']}".strip().replace(
+                "Value error, ", ""
+            )
             for fault in error.errors(include_input=False)
         )
         raise ImproperlyConfigured(f"The server cannot start: {faults}.") from None

@@ -70,9 +70,7 @@ store_paths: list[URLPattern | URLResolver] = [
     path("settings", deed(SettingsView, get="retrieve", post="create", put="update")),
     path("permissions", deed(StaffView, get="matrix")),
     path("staff", deed(StaffView, get="list", post="create")),
-    path(
-        "staff/<uuid:user_id>", deed(StaffView, get="retrieve", put="update", delete="destroy")
-    ),
+    path("staff/<uuid:user_id>", deed(StaffView, get="retrieve", put="update", delete="destroy")),
 ]
 
 key_paths: list[URLPattern | URLResolver] = [

@@ -1,7 +1,6 @@
 """Clients of the two surfaces, over Django's own handler."""
 
 import json
-from decimal import Decimal
 
 from django.test import Client
 
@@ -27,7 +26,7 @@ class ApiClient:
         content = b"" if body is None else json.dumps(body, default=plain).encode()
         if isinstance(body, bytes):
             content = body
-        path = path if path.startswith("/api/") or path.startswith("/health") else self.base + path
+        path = path if path.startswith(("/api/", "/health")) else self.base + path
         sent = {name.replace("_", "-"): value for name, value in (self.headers | headers).items()}
         content_type = sent.pop("Content-Type", "application/json")
         return self.http.generic(
@@ -51,7 +50,7 @@ class ApiClient:
 
 
 def plain(value):
-    return str(value) if not isinstance(value, Decimal) else str(value)
+    return str(value)
 
 
 def anonymous():
@@ -88,5 +87,3 @@ def key_client_of(store, scopes=tuple(SCOPES), **values):
     client = ApiClient("/api/v1/store/integrations", X_API_Key=token.text)
     client.key_id = token.key_id
     return client
-
-

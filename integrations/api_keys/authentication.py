@@ -75,8 +75,10 @@ def verify(text: str) -> tuple[ApiKey, bool]:
         raise unauthenticated("invalid_api_key", "This is not a valid API key.")
     key = keys.get(key_id, load_key)
     peppers = settings.KEYS["API_KEY_PEPPER"]
-    current = matches(text, key.secret_hash, key.hash_version, peppers) if key else (
-        matches(text, NO_HASH, 0, peppers)
+    current = (
+        matches(text, key.secret_hash, key.hash_version, peppers)
+        if key
+        else (matches(text, NO_HASH, 0, peppers))
     )
     previous = matches(
         text,
@@ -127,7 +129,7 @@ def report_exposed(key_ids: list[str], request: Request) -> None:
 class ApiKeySurface:
     """Mixed into views of `/api/v1/store/integrations/*`: keys, scopes and their rate limits."""
 
-    authentication_classes = [ApiKeyAuthentication]
+    authentication_classes: Any = [ApiKeyAuthentication]
     grant_separator = ":"
 
     def buckets(self, actor: Actor) -> list[Bucket]:

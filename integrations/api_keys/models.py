@@ -1,6 +1,6 @@
 """API keys: what a store's own programs sign in with (platform.md, section 3)."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -10,7 +10,7 @@ from storeplatform.kernel.tenancy import StoreOwned, StoreOwnedQuerySet
 
 
 class ApiKey(StoreOwned):
-    """A key `keyId.secret`; of the secret only keyed hashes and its last four characters stand here."""
+    """A key `keyId.secret`; of the secret only keyed hashes and its last four characters stay."""
 
     key_id = models.CharField(max_length=24, unique=True)
     name = models.CharField(max_length=80)
@@ -33,7 +33,7 @@ class ApiKey(StoreOwned):
     revoked_at = models.DateTimeField(null=True)
     revoked_reason = models.CharField(max_length=200, blank=True)
 
-    objects: Any = StoreOwnedQuerySet.as_manager()
+    objects: ClassVar[Any] = StoreOwnedQuerySet.as_manager()
 
     class Meta:
         constraints = [

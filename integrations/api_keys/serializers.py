@@ -9,7 +9,14 @@ from rest_framework import serializers
 
 from integrations.api_keys.models import ApiKey
 from integrations.api_keys.scopes import SCOPES
-from storeplatform.kernel.serializers import Body, Choice, IntField, Moment, TextField, WireSerializer
+from storeplatform.kernel.serializers import (
+    Body,
+    Choice,
+    IntField,
+    Moment,
+    TextField,
+    WireSerializer,
+)
 
 DEFAULT_LIFE = timedelta(days=365)
 MAX_NETWORKS = 50

@@ -88,7 +88,9 @@ def change_key(key: ApiKey, actor: Actor, values: dict[str, Any], *, request: An
 
 
 @transaction.atomic
-def revoke_key(key: ApiKey, actor: Actor | None, *, reason: str = "", request: Any = None) -> ApiKey:
+def revoke_key(
+    key: ApiKey, actor: Actor | None, *, reason: str = "", request: Any = None
+) -> ApiKey:
     """For good, and at once."""
     key = lock(key)
     if key.revoked_at is None:

@@ -1,4 +1,4 @@
-"""The text of an API key: `keyId.secret`, with a checksum that needs no database (platform.md, §3)."""
+"""The text of an API key: `keyId.secret`, with a checksum that needs no database."""
 
 import hmac
 import re

@@ -68,7 +68,7 @@ class ApiKeyViewSet(ListModelMixin, StoreScoped[ApiKey]):
 
     def answer(self, key: ApiKey, token: Token | None = None, status: int = 200) -> Response:
         """The key; with its text when it was just made."""
-        row = self.get_serializer().rows(ApiKey.objects.filter(pk=key.pk))[0][0]
+        row = self.wire_rows(ApiKey.objects.filter(pk=key.pk))[0][0]
         if token is None:
             return Response(row, status=status, headers={"ETag": f'"{key.version}"'})
         self.shown_once(keyId=key.key_id)

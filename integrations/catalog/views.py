@@ -12,6 +12,7 @@ from store_modules.catalog.models import Product
 from store_modules.catalog.serializers import ProductSerializer
 from store_modules.catalog.views import (
     PRODUCTS,
+    STOCK,
     InventoryViewSet,
     MovementViewSet,
     ProductViewSet,
@@ -25,7 +26,7 @@ class CatalogProducts(ApiKeySurface, ProductViewSet):
     resource = "catalog"
 
     def cost(self) -> int:
-        return bulk_cost(self, "products")
+        return PRODUCTS.cost(self)
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Create the product, or update the one that has the SKU: 201 or 200."""
@@ -73,14 +74,8 @@ class CatalogInventory(ApiKeySurface, InventoryViewSet):
     resource = "catalog"
 
     def cost(self) -> int:
-        return bulk_cost(self, "items")
+        return STOCK.cost(self)
 
 
 class CatalogMovements(ApiKeySurface, MovementViewSet):
     resource = "catalog"
-
-
-def bulk_cost(view: Any, member: str) -> int:
-    """A bulk call takes one token for ten rows."""
-    rows = view.request.data.get(member) if view.action == "bulk" else None
-    return max(1, -(-len(rows) // 10)) if isinstance(rows, list) else 1

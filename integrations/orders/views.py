@@ -9,7 +9,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from integrations.api_keys.authentication import ApiKeySurface
-from integrations.catalog.views import bulk_cost
 from integrations.orders.serializers import BulkOptions, OtpBody
 from integrations.otp import services as otp
 from store_modules.orders import placement
@@ -33,7 +32,7 @@ class KeyOrders(ApiKeySurface, OrderViewSet):
     orders_path = "/api/v1/store/integrations/orders"
 
     def cost(self) -> int:
-        return bulk_cost(self, "orders")
+        return ORDERS.cost(self)
 
     @action(detail=False, methods=["post"])
     def bulk(self, request: Request) -> Response:

@@ -83,9 +83,7 @@ def lock_phone(phone: str) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [number])
 
 
-def limits_of(
-    actor: Actor, phone: str, customer_ip: str | None, daily_cap: int
-) -> list[Limit]:
+def limits_of(actor: Actor, phone: str, customer_ip: str | None, daily_cap: int) -> list[Limit]:
     everywhere = {"phone_hash": phone_key(phone)}
     here = everywhere | {"store_id": actor.store_id}
     limits = [
@@ -176,16 +174,16 @@ def spend_attempt(store_id: UUID, phone: str, code: str) -> UUID:
 
 
 def locked() -> TooMany:
-    return TooMany(
-        "otp_locked", "Too many wrong tries; ask for a new code later.", retry_after=300
-    )
+    return TooMany("otp_locked", "Too many wrong tries; ask for a new code later.", retry_after=300)
 
 
 def gone(mine: Any, phone: str, code: str) -> Refusal:
     """Used up, or simply no live code: an unknown phone looks like an expired one."""
     last = mine.order_by("-created_at").first()
-    if last and last.consumed_at and hmac.compare_digest(
-        code_of(last, phone).encode(), code.encode()
+    if (
+        last
+        and last.consumed_at
+        and hmac.compare_digest(code_of(last, phone).encode(), code.encode())
     ):
         return used()
     return Refusal(
@@ -199,9 +197,9 @@ def used() -> Refusal:
 
 def consume(challenge_id: UUID, order_id: UUID) -> None:
     """Use the code up, inside the transaction of the order that it proves."""
-    hit = OtpChallenge.objects.filter(
-        pk=challenge_id, consumed_at=None, superseded_at=None
-    ).update(consumed_at=timezone.now(), order_id=order_id)
+    hit = OtpChallenge.objects.filter(pk=challenge_id, consumed_at=None, superseded_at=None).update(
+        consumed_at=timezone.now(), order_id=order_id
+    )
     if not hit:
         raise used()
 

@@ -1,6 +1,6 @@
 """What a store sells and how much of it there is (domain.md, sections 3 and 4)."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
@@ -85,7 +85,7 @@ class Product(StoreOwned):
     deleted_at = models.DateTimeField(null=True)
     search_text = search_text("name", "sku", "barcode")
 
-    objects: Any = ProductQuerySet.as_manager()
+    objects: ClassVar[Any] = ProductQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -195,7 +195,7 @@ class StockMovement(models.Model):
     note = models.CharField(max_length=500, null=True)  # noqa: DJ001
     created_at = models.DateTimeField(db_default=models.functions.Now())
 
-    objects: Any = StoreOwnedQuerySet.as_manager()
+    objects: ClassVar[Any] = StoreOwnedQuerySet.as_manager()
 
     class Meta:
         constraints = [

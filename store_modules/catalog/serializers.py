@@ -85,15 +85,13 @@ def product_status(_: StoreFacts) -> Any:
 
 class ProductSerializer(WireSerializer[Product]):
     sku = Sku()
-    parent = StoreRelatedField(
+    parent = StoreRelatedField(  # type: ignore[assignment]  # a Field has a parent of its own
         queryset=Product.objects.live(), required=False, allow_null=True
     )
     options = serializers.DictField(
         child=TextField(max_length=100), required=False, allow_null=True, allow_empty=False
     )
-    names = serializers.DictField(
-        child=TextField(max_length=200), required=False, allow_null=True
-    )
+    names = serializers.DictField(child=TextField(max_length=200), required=False, allow_null=True)
     image_urls = serializers.ListField(
         child=serializers.URLField(max_length=500), required=False, max_length=10
     )

@@ -77,9 +77,7 @@ def delete_category(category: Category) -> None:
 
 
 @transaction.atomic
-def create_product(
-    actor: Actor, values: dict[str, Any], *, quantity: int | None = None
-) -> Product:
+def create_product(actor: Actor, values: dict[str, Any], *, quantity: int | None = None) -> Product:
     """A product with its inventory row; `quantity` is its opening stock and begins tracking."""
     if not actor.store.currency_code:
         raise Conflict(

@@ -51,7 +51,7 @@ class ParentFilter(Texts):
             return qs
         if value == ["root"]:
             return qs.filter(parent=None)
-        return Ids.filter(self, qs, Ids("parent").field.clean(value))  # type: ignore[arg-type]
+        return Ids.filter(self, qs, Ids("parent").field.clean(value))
 
 
 class CategoryFilters(WireFilterSet):
@@ -69,15 +69,15 @@ class CategoryViewSet(StoreScopedViewSet[Category]):
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         if Query(request.query_params).get("tree") == "true":
-            return Response({"items": self.tree()})
+            return Response({"items": self.nested()})
         return super().list(request, *args, **kwargs)
 
-    def tree(self) -> "list[dict[str, Any]]":
+    def nested(self) -> Any:
         """All categories, each with its children."""
         rows = self.get_queryset().order_by("depth", "sort_order", "name", "id")
-        found = [orjson.loads(row[0].contents) for row in self.get_serializer().rows(rows)]
+        found = [orjson.loads(row[0].contents) for row in self.wire_rows(rows)]
         by_id = {row["id"]: row | {"children": []} for row in found}
-        roots = []
+        roots: Any = []
         for row in by_id.values():
             parent = by_id.get(row["parentId"])
             (parent["children"] if parent else roots).append(row)
@@ -113,9 +113,12 @@ class InStock(Flag):
 
 def low_stock(store_id: Any, prefix: str = "") -> Q:
     """Available at or below the item's reorder point, else the store's threshold."""
-    threshold = StoreSettings.objects.filter(store_id=store_id).values_list(
-        "low_stock_threshold", flat=True
-    ).first() or 0
+    threshold = (
+        StoreSettings.objects.filter(store_id=store_id)
+        .values_list("low_stock_threshold", flat=True)
+        .first()
+        or 0
+    )
     limit = Coalesce(F(f"{prefix}reorder_point"), threshold)
     return Q(**{f"{prefix}quantity_on_hand__lte": F(f"{prefix}quantity_reserved") + limit})
 
@@ -193,7 +196,7 @@ class InventoryViewSet(ListModelMixin, StoreScoped[InventoryItem]):
     }
 
     def answer(self, item: InventoryItem, status: int = 200) -> Response:
-        row = self.get_serializer().rows(InventoryItem.objects.filter(pk=item.pk))[0][0]
+        row = self.wire_rows(InventoryItem.objects.filter(pk=item.pk))[0][0]
         return Response(row, status=status)
 
     def searched(self, queryset: QuerySet[Any], words: str) -> QuerySet[Any]:

@@ -1,6 +1,6 @@
 """The people who buy from a store (domain.md, section 5)."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
@@ -40,7 +40,7 @@ class Customer(StoreOwned):
     deleted_at = models.DateTimeField(null=True)
     search_text = search_text("name", "primary_phone", "secondary_phone", "email")
 
-    objects: Any = CustomerQuerySet.as_manager()
+    objects: ClassVar[Any] = CustomerQuerySet.as_manager()
 
     class Meta:
         constraints = [

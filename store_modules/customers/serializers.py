@@ -25,7 +25,9 @@ class AddressBody(Body):
     snake_case = ("delivery_lat", "delivery_lng")
     aliases = {"deliveryLat": "delivery_lat", "deliveryLng": "delivery_lng"}
 
-    label = TextField(max_length=100, required=False, default="", allow_blank=True)
+    label = TextField(  # type: ignore[assignment]  # a Field has a label of its own
+        max_length=100, required=False, default="", allow_blank=True
+    )
     address_province_code = serializers.CharField(max_length=10)
     address_area_id = serializers.UUIDField()
     address = TextField(max_length=500, required=False, allow_null=True, default=None)
@@ -67,7 +69,9 @@ def refusal_rate(_: StoreFacts) -> Any:
     """Refused of all that had an outcome, four places; null before the first."""
     outcomes = F("delivered_count") + F("refused_count")
     rate = Round(
-        Cast(F("refused_count"), DecimalField(max_digits=12, decimal_places=4)) / Cast(outcomes, DecimalField(max_digits=12, decimal_places=4)), precision=4
+        Cast(F("refused_count"), DecimalField(max_digits=12, decimal_places=4))
+        / Cast(outcomes, DecimalField(max_digits=12, decimal_places=4)),
+        precision=4,
     )
     return Case(
         When(delivered_count=0, refused_count=0, then=Value(None)),

@@ -18,7 +18,7 @@ from storeplatform.kernel.tenancy import Actor, StoreFacts
 
 # Has the customer an open order? And: the customer's orders go to another one. Orders answer.
 has_open_order: Port[[UUID], bool] = Port("has_open_order")
-move_orders: Port[[UUID, UUID], None] = Port("move_orders")
+move_orders: Port[[UUID, UUID], int] = Port("move_orders")
 
 DELETED_NAME = "Deleted customer"
 MAX_ADDRESSES = 20

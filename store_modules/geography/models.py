@@ -12,7 +12,7 @@ AREA_NAMESPACE = uuid.UUID("6f0f3b1e-5a57-5c43-9a55-2f6d4c1f8a10")
 
 
 def area_id(source_key: str) -> uuid.UUID:
-    """The id of an area by its origin, `geonames:98182` or `operator:IQ:key`; the same everywhere."""
+    """The id of an area by its origin, `geonames:98182` or `operator:IQ:key`."""
     return uuid.uuid5(AREA_NAMESPACE, source_key)
 
 

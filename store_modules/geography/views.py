@@ -23,7 +23,8 @@ class AddressReference(PublicView):
 
     def countries(self, request: Request) -> Response:
         codes = Province.objects.filter(is_active=True).values_list("country_code", flat=True)
-        names = {code: pycountry.countries.get(alpha_2=code).name for code in set(codes)}
+        countries: Any = pycountry.countries
+        names = {code: countries.get(alpha_2=code).name for code in set(codes)}
         items = [{"code": code, "name": name} for code, name in sorted(names.items())]
         return self.cached(items)
 

@@ -76,9 +76,7 @@ def edit_order(actor: Actor, order_id: UUID, values: dict[str, Any]) -> Order:
     order.version += 1
     order.save()
     fields = sorted(camel(name) for name in changed)
-    event_row(order, actor, OrderEvent.Kind.EDITED, data={"fields": fields}).save(
-        force_insert=True
-    )
+    event_row(order, actor, OrderEvent.Kind.EDITED, data={"fields": fields}).save(force_insert=True)
     outbox_row(order, "order.updated").save(force_insert=True)
     return order
 
@@ -114,9 +112,7 @@ def store_buyer(order: Order, customer: Mapping[str, Any]) -> None:
     order.customer_email = customer["email"]
 
 
-def reprice(
-    actor: Actor, order: Order, items: list[OrderItem], changed: Mapping[str, Any]
-) -> None:
+def reprice(actor: Actor, order: Order, items: list[OrderItem], changed: Mapping[str, Any]) -> None:
     """Totals anew: lines that stay keep their price, new ones take the present one."""
     kept = {item.sku.upper(): item for item in items}
     lines = changed.get("items") or [

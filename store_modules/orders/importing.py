@@ -91,9 +91,7 @@ def import_order(actor: Actor, values: Mapping[str, Any], number: str) -> Order:
     insert(
         [
             item_row(order, place, item, amounts.subtotal, products.get(item["sku"].upper()))
-            for place, (item, amounts) in enumerate(
-                zip(values["items"], totals.lines, strict=True)
-            )
+            for place, (item, amounts) in enumerate(zip(values["items"], totals.lines, strict=True))
         ]
     )
     if order.amount_paid:

@@ -82,15 +82,16 @@ def transition(
     order.version += 1
     order.save()
     kind = OrderEvent.Kind.STATUS
-    event_row(
-        order, actor, kind, from_status=before, to_status=to, reason=reason
-    ).save(force_insert=True)
+    event_row(order, actor, kind, from_status=before, to_status=to, reason=reason).save(
+        force_insert=True
+    )
     outbox_row(order, EVENTS.get(to, "order.status_changed")).save(force_insert=True)
     return order
 
 
 def place_draft(order: Order, actor: Actor, reason: str | None, lines: Lines) -> None:
-    count_order(order.customer_id, orders_count=1)
+    if order.customer_id:
+        count_order(order.customer_id, orders_count=1)
     items = list(order.items.all())
     set_aside(items)
     OrderItem.objects.bulk_update(items, ["quantity_reserved"])
@@ -142,7 +143,9 @@ def attach_untracked(store_id: UUID, items: Sequence[OrderItem]) -> None:
     tracked = Product.objects.of(store_id).filter(
         pk__in=[item.product_id for item in loose], track_inventory=True
     )
-    rows = dict(InventoryItem.objects.filter(product__in=tracked).values_list("product_id", "pk"))
+    rows: dict[Any, UUID] = dict(
+        InventoryItem.objects.filter(product__in=tracked).values_list("product_id", "pk")
+    )
     for item in loose:
         item.inventory_item_id = rows.get(item.product_id)
 
@@ -249,7 +252,7 @@ def cancel(order: Order, actor: Actor, reason: str | None, lines: Lines) -> None
 
 def release_all(order: Order) -> None:
     items = [item for item in order.items.all() if item.quantity_reserved]
-    held: dict[UUID, int] = {}
+    held: dict[Any, int] = {}
     for item in items:
         held[item.inventory_item_id] = held.get(item.inventory_item_id, 0) + item.quantity_reserved
         item.quantity_reserved = 0

@@ -1,6 +1,6 @@
 """Orders, their lines, payments and history (domain.md, section 6)."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -71,7 +71,7 @@ class OrderQuerySet(StoreOwnedQuerySet[Any]):
 
 
 class Order(StoreOwned):
-    """A sale with its frozen prices. Totals are the server's (domain.md, 6.4), in `currency_code`."""
+    """A sale with its frozen prices. Totals are the server's, in `currency_code`."""
 
     number = models.CharField(max_length=24)
     public_id = models.CharField(max_length=22, unique=True)
@@ -167,7 +167,7 @@ class Order(StoreOwned):
         "customer_secondary_phone",
     )
 
-    objects: Any = OrderQuerySet.as_manager()
+    objects: ClassVar[Any] = OrderQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -243,7 +243,7 @@ class OrderItem(models.Model):
     quantity_damaged = models.PositiveIntegerField(default=0)
     quantity_lost = models.PositiveIntegerField(default=0)
 
-    objects: Any = StoreOwnedQuerySet.as_manager()
+    objects: ClassVar[Any] = StoreOwnedQuerySet.as_manager()
 
     class Meta:
         ordering = ["place"]
@@ -303,7 +303,7 @@ class OrderEvent(models.Model):
     actor_label = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(db_default=models.functions.Now())
 
-    objects: Any = StoreOwnedQuerySet.as_manager()
+    objects: ClassVar[Any] = StoreOwnedQuerySet.as_manager()
 
     class Meta:
         indexes = [models.Index(fields=["order", "id"], name="order_event_of_order")]
@@ -332,7 +332,7 @@ class OrderPayment(models.Model):
     actor_id = models.CharField(max_length=64)
     created_at = models.DateTimeField(db_default=models.functions.Now())
 
-    objects: Any = StoreOwnedQuerySet.as_manager()
+    objects: ClassVar[Any] = StoreOwnedQuerySet.as_manager()
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(amount__gt=0), name="payment_above_zero")]

@@ -52,9 +52,7 @@ def refuse(field: str, code: str, message: str) -> Refusal:
 
 @on_violation("order_external_ref_taken")
 def who_has_the_reference(values: dict[str, str]) -> dict[str, Any]:
-    found = Order.objects.filter(
-        store_id=values["store_id"], external_ref=values["external_ref"]
-    )
+    found = Order.objects.filter(store_id=values["store_id"], external_ref=values["external_ref"])
     return {"orderId": found.values_list("pk", flat=True).first()}
 
 
@@ -245,9 +243,7 @@ def quote(actor: Actor, values: Mapping[str, Any], channel: Channel) -> Quote:
     if values.get("customer_id") and shelf.buyer is None:
         raise refuse("customerId", "not_found", "There is no such customer in this store.")
     shelf = with_checked_place(shelf, values)
-    lines = [
-        line_of(shelf, item, place, values, channel) for place, item in enumerate(items)
-    ]
+    lines = [line_of(shelf, item, place, values, channel) for place, item in enumerate(items)]
     fee, fee_source = delivery_fee(shelf.trade, values, channel)
     payer = values.get("delivery_fee_payer") if channel != Channel.STOREFRONT else None
     payer = payer or shelf.trade.fee_payer
@@ -255,9 +251,7 @@ def quote(actor: Actor, values: Mapping[str, Any], channel: Channel) -> Quote:
         [Line(line.quantity, line.unit_price) for line in lines],
         terms_of(shelf.trade, values["payment_method"], fee, payer),
     )
-    return Quote(
-        shelf, lines, totals, fee_source, payer, risk_flags(shelf, values, channel)
-    )
+    return Quote(shelf, lines, totals, fee_source, payer, risk_flags(shelf, values, channel))
 
 
 def refuse_repeats(items: Sequence[Mapping[str, Any]]) -> None:
@@ -322,9 +316,7 @@ def ad_hoc_line(
     )
 
 
-def delivery_fee(
-    trade: Trade, values: Mapping[str, Any], channel: Channel
-) -> tuple[Decimal, str]:
+def delivery_fee(trade: Trade, values: Mapping[str, Any], channel: Channel) -> tuple[Decimal, str]:
     """The fee the caller names, else the store's."""
     given = values.get("delivery_fee") if channel != Channel.STOREFRONT else None
     if given is not None:
@@ -362,17 +354,15 @@ def risk_flags(shelf: Shelf, values: Mapping[str, Any], channel: Channel) -> lis
     if channel == Channel.STOREFRONT and not values.get("otp_code"):
         flags.append("unverified_phone")
     place, lat, lng = shelf.place, values.get("delivery_lat"), values.get("delivery_lng")
-    if place and lat is not None and lng is not None and place.lat is not None:
-        if distance_km(lat, lng, place.lat, place.lng or ZERO) > FAR_FROM_AREA_KM:
-            flags.append("area_mismatch")
+    centre = (place.lat, place.lng) if place else (None, None)
+    if None not in (lat, lng, *centre) and distance_km((lat, lng), centre) > FAR_FROM_AREA_KM:
+        flags.append("area_mismatch")
     return flags
 
 
-def distance_km(lat: Decimal, lng: Decimal, other_lat: Decimal, other_lng: Decimal) -> float:
-    """Great-circle distance."""
-    a_lat, a_lng, b_lat, b_lng = (
-        radians(float(degrees)) for degrees in (lat, lng, other_lat, other_lng)
-    )
+def distance_km(pin: tuple[Any, Any], centre: tuple[Any, Any]) -> float:
+    """Great-circle distance of two (latitude, longitude) in degrees."""
+    a_lat, a_lng, b_lat, b_lng = (radians(float(degrees)) for degrees in (*pin, *centre))
     half = sin((b_lat - a_lat) / 2) ** 2
     half += cos(a_lat) * cos(b_lat) * sin((b_lng - a_lng) / 2) ** 2
     return 12742 * asin(sqrt(half))
@@ -531,9 +521,7 @@ def item_rows(order: Order, priced: Quote) -> list[OrderItem]:
             discount_amount=amounts.discount,
             line_total=amounts.total,
         )
-        for place, (line, amounts) in enumerate(
-            zip(priced.lines, priced.totals.lines, strict=True)
-        )
+        for place, (line, amounts) in enumerate(zip(priced.lines, priced.totals.lines, strict=True))
     ]
 
 

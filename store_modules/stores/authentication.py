@@ -23,7 +23,7 @@ class SignInAuthentication(BaseAuthentication):
         if scheme.lower() != "bearer" or not raw:
             return None
         try:
-            token = StoreAccessToken(raw.strip())  # type: ignore[arg-type]  # text is decoded
+            token = StoreAccessToken(raw.strip())
         except ExpiredTokenError:
             raise unauthenticated("token_expired", "The access token has expired.") from None
         except TokenError:
@@ -54,9 +54,7 @@ def store_facts(store: Store) -> StoreFacts:
 def load_actor(key: tuple[UUID, UUID]) -> Actor | Exception:
     """The actor of a sign-in in a store, or why there is none."""
     sign_in_id, store_id = key
-    sign_in = (
-        SignIn.objects.select_related("user", "store__settings").filter(pk=sign_in_id).first()
-    )
+    sign_in = SignIn.objects.select_related("user", "store__settings").filter(pk=sign_in_id).first()
     if sign_in is None or sign_in.revoked_at or sign_in.store_id != store_id:
         return unauthenticated("session_revoked", "This sign-in was ended; sign in again.")
     member = Membership.objects.filter(user_id=sign_in.user_id, store_id=store_id).first()

@@ -31,7 +31,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     email = models.EmailField(null=True, unique=True)  # noqa: DJ001  # absent is not empty: unique
-    phone = PhoneField(null=True, unique=True)  # noqa: DJ001
+    phone = PhoneField(null=True, unique=True)
     full_name = models.CharField(max_length=200)
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField(default=False)

@@ -65,7 +65,9 @@ def register(
             with transaction.atomic():
                 user = User.objects.create_user(email, password, phone=phone, full_name=full_name)
         except IntegrityError:
-            raise Conflict("account_exists", "There is an account with this e-mail or phone.")
+            raise Conflict(
+                "account_exists", "There is an account with this e-mail or phone."
+            ) from None
         store = Store.objects.create(name=store_name)
         member = Membership.objects.create(user=user, store=store, role=Membership.Role.OWNER)
         return begin(member, request)
@@ -212,7 +214,9 @@ def switch_store(
     return tokens
 
 
-def change_password(user: User, *, current: str, new: str, keep: UUID, request: HttpRequest) -> None:
+def change_password(
+    user: User, *, current: str, new: str, keep: UUID, request: HttpRequest
+) -> None:
     """Set a new password; every other sign-in of the person ends."""
     if not check_password(current, user.password):
         raise Refusal(
@@ -300,7 +304,7 @@ def invite(
         grants=grants,
         denies=denies,
         token_hash=keyed_hash("TOKEN_KEY", token.encode()),
-        invited_by_id=actor.user_id,
+        invited_by=User.objects.get(pk=actor.id),
         expires_at=timezone.now() + INVITATION_LIFE,
     )
     audit("staff.invited", actor=actor, request=request, target=email, changes={"role": role})
@@ -321,9 +325,7 @@ def mail_invitation(invitation: Invitation, store_name: str, token: str) -> None
 
 
 @transaction.atomic
-def accept_invitation(
-    token: str, *, full_name: str, password: str, request: HttpRequest
-) -> Tokens:
+def accept_invitation(token: str, *, full_name: str, password: str, request: HttpRequest) -> Tokens:
     """Take the place. Somebody with an account proves it with its password."""
     invitation = (
         Invitation.objects.select_for_update()
@@ -362,16 +364,16 @@ def accept_invitation(
 
 
 @transaction.atomic
-def change_member(actor: Actor, user_id: UUID, values: dict[str, Any], request: HttpRequest) -> Membership:
+def change_member(
+    actor: Actor, user_id: UUID, values: dict[str, Any], request: HttpRequest
+) -> Membership:
     """Change a colleague's role, state, grants or denies. A store keeps an active owner."""
     owners = lock_owners(actor.store_id)
     member = find_member(actor.store_id, user_id)
     check_grantable(values.get("grants", []), field="grants")
     for name, value in values.items():
         setattr(member, name, value)
-    stays_owner = (
-        member.role == Membership.Role.OWNER and member.status == Membership.Status.ACTIVE
-    )
+    stays_owner = member.role == Membership.Role.OWNER and member.status == Membership.Status.ACTIVE
     if owners == {user_id} and not stays_owner:
         raise Conflict("last_owner", "A store keeps at least one active owner.")
     member.save(update_fields=[*values, "updated_at"])

@@ -125,9 +125,7 @@ class Pickup(Body):
     address_province_code = serializers.CharField(max_length=10)
     address_area_id = serializers.UUIDField()
     address = TextField(max_length=500, required=False, allow_null=True)
-    lat = DecimalField(
-        max_digits=10, decimal_places=7, min_value=-90, max_value=90, required=False
-    )
+    lat = DecimalField(max_digits=10, decimal_places=7, min_value=-90, max_value=90, required=False)
     lng = DecimalField(
         max_digits=10, decimal_places=7, min_value=-180, max_value=180, required=False
     )
@@ -199,5 +197,3 @@ class StoreSettingsSerializer(WireSerializer[StoreSettings]):
 def first_weekday(country_code: str) -> str:
     """The country's first day of the week by CLDR; Saturday in Iraq."""
     return WEEKDAYS[Locale.parse(f"und_{country_code}").first_week_day]
-
-

@@ -1,4 +1,4 @@
-"""The dashboard's access and refresh tokens: simplejwt's, with the claims of platform.md, section 4."""
+"""The dashboard's access and refresh tokens: simplejwt's, with our claims (platform.md, 4)."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -49,7 +49,7 @@ class StoreRefreshToken(RefreshToken):
         OutstandingToken.objects.create(
             user_id=sign_in.user_id,
             jti=token["jti"],
-            token="",  # noqa: S106  # deliberately not kept
+            token="",  # deliberately not kept
             created_at=timezone.now(),
             expires_at=end,
         )

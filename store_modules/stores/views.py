@@ -144,13 +144,18 @@ class MeView(StoreScoped[Any]):
     queryset = SignIn.objects.all()
 
     @property
+    def user_id(self) -> UUID:
+        assert self.actor.user_id is not None  # of every dashboard actor
+        return self.actor.user_id
+
+    @property
     def sign_in_id(self) -> UUID:
         raw = self.request.headers["Authorization"].partition(" ")[2].strip()
         return UUID(AccessToken(raw, verify=False)["sid"])  # type: ignore[arg-type]  # verified
 
     def me(self, request: Request) -> Response:
         member = Membership.objects.select_related("user", "store").get(
-            user_id=self.actor.user_id, store_id=self.actor.store_id
+            user_id=self.user_id, store_id=self.actor.store_id
         )
         return Response(
             {
@@ -166,7 +171,7 @@ class MeView(StoreScoped[Any]):
         password = values.pop("current_password")
 
         def effect() -> Response:
-            user = User.objects.select_for_update().get(pk=self.actor.user_id)
+            user = User.objects.select_for_update().get(pk=self.user_id)
             if {"email", "phone"} & values.keys() and not user.check_password(password):
                 raise Refusal(
                     "validation_error",
@@ -181,14 +186,16 @@ class MeView(StoreScoped[Any]):
                 with transaction.atomic():
                     user.save(update_fields=list(values) or None)
             except IntegrityError:
-                raise Conflict("account_exists", "Another account has this e-mail or phone.")
+                raise Conflict(
+                    "account_exists", "Another account has this e-mail or phone."
+                ) from None
             return Response({"user": user_body(user)})
 
         return self.once(effect)
 
     def sessions(self, request: Request) -> Response:
         current = self.sign_in_id
-        rows = SignIn.objects.filter(user_id=self.actor.user_id, revoked_at=None)
+        rows = SignIn.objects.filter(user_id=self.user_id, revoked_at=None)
         items = [
             {
                 "id": row.id,
@@ -204,7 +211,7 @@ class MeView(StoreScoped[Any]):
         return Response({"items": items})
 
     def end_session(self, request: Request, sid: UUID) -> Response:
-        found = SignIn.objects.filter(pk=sid, user_id=self.actor.user_id, revoked_at=None).first()
+        found = SignIn.objects.filter(pk=sid, user_id=self.user_id, revoked_at=None).first()
         if found is None:
             raise NotFound
         people.end(found)
@@ -212,12 +219,10 @@ class MeView(StoreScoped[Any]):
 
     def switch_store(self, request: Request) -> Response:
         values = self.body(StoreChoice)
-        user_id = self.actor.user_id
-        assert user_id is not None  # of a dashboard actor
 
         def effect() -> Response:
             tokens = people.switch_store(
-                self.sign_in_id, user_id, **values, request=request._request
+                self.sign_in_id, self.user_id, **values, request=request._request
             )
             self.shown_once(storeId=str(values["store_id"]))
             return tokens_response(tokens)
@@ -229,7 +234,7 @@ class MeView(StoreScoped[Any]):
 
         def effect() -> Response:
             people.change_password(
-                User.objects.get(pk=self.actor.user_id),
+                User.objects.get(pk=self.user_id),
                 current=values["current_password"],
                 new=values["new_password"],
                 keep=self.sign_in_id,
@@ -396,4 +401,3 @@ class StaffView(StoreScoped[Membership]):
             for grant in GRANTS.values()
         ]
         return Response({"items": items})
-

@@ -49,7 +49,9 @@ class NotFound(Refusal):
 
     status = 404
 
-    def __init__(self, code: str = "not_found", message: str = "There is no such thing here.") -> None:
+    def __init__(
+        self, code: str = "not_found", message: str = "There is no such thing here."
+    ) -> None:
         super().__init__(code, message)
 
 
@@ -89,6 +91,8 @@ class BadGateway(Refusal):
 class Unavailable(Refusal):
     status = 503
 
-    def __init__(self, message: str = "The service is busy; try again.", retry_after: int = 1) -> None:
+    def __init__(
+        self, message: str = "The service is busy; try again.", retry_after: int = 1
+    ) -> None:
         super().__init__("unavailable", message)
         self.headers["Retry-After"] = str(retry_after)

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import django_filters
 from django import forms
 from django.db.models import Model, QuerySet
-from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.datastructures import MultiValueDict
+from django.utils.dateparse import parse_date, parse_datetime
 
 from storeplatform.kernel.errors import Refusal
 from storeplatform.kernel.pagination import Query

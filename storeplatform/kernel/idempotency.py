@@ -81,7 +81,7 @@ class Attempt:
             raise in_progress()
 
     def store(self, answer: Answer) -> None:
-        """The last statement of the effect's transaction; raises AnotherWasFirst for a lost race."""
+        """The last statement of the effect's transaction; AnotherWasFirst for a lost race."""
         kept = None
         if not self.instead and answer.body is not None and len(answer.body) <= MAX_KEPT_BODY:
             kept = encrypt(answer.body, self.namespace)

@@ -11,7 +11,7 @@ _last = 0  # milliseconds << 12 | counter
 
 def uuid7() -> UUID:
     """A new id: 48 bits of milliseconds, a 12-bit counter within them, 62 random bits."""
-    global _last  # noqa: PLW0603  # one clock a process
+    global _last  # one clock a process
     now = (time.time_ns() // 1_000_000) << 12
     with _lock:
         _last = now if now > _last else _last + 1

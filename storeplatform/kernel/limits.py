@@ -48,7 +48,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What is left of a bucket. `seconds` until it is full, or until the next token when refused."""
+    """What is left of a bucket. `seconds` until it is full, or until the next token."""
 
     policy: Policy
     allowed: bool

@@ -64,9 +64,7 @@ def parse_money(value: Any, currency: str) -> Decimal:
     if len((match[1] or "").rstrip("0") if isinstance(value, Decimal) else match[1] or "") > (
         digits := minor_units(currency)
     ):
-        raise MoneyError(
-            "too_many_decimals", f"{currency} has {digits} digits after the point."
-        )
+        raise MoneyError("too_many_decimals", f"{currency} has {digits} digits after the point.")
     amount = Decimal(written)
     if abs(amount) > MAX_AMOUNT:
         raise MoneyError("max_value", f"At most {MAX_AMOUNT}.")

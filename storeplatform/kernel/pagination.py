@@ -28,10 +28,9 @@ class Query:
 
     def __init__(self, query: QueryDict | Mapping[str, Any]) -> None:
         self._values: dict[str, list[str]] = {}
-        lists = query.lists() if isinstance(query, QueryDict) else query.items()
-        for name, values in lists:
-            many = values if isinstance(values, list) else [values]
-            self._values.setdefault(self.fold(name), []).extend(many)
+        for name in query:
+            many = query.getlist(name) if isinstance(query, QueryDict) else [query[name]]
+            self._values.setdefault(self.fold(name), []).extend(str(value) for value in many)
 
     @staticmethod
     def fold(name: str) -> str:
@@ -130,7 +129,7 @@ def is_nullable(model: type[Model], path: str) -> bool:
             return True  # an annotation
         nullable = nullable or field.null
         if field.related_model is not None:
-            model = field.related_model  # type: ignore[assignment]  # never a string once loaded
+            model = field.related_model
     return nullable
 
 

@@ -17,9 +17,7 @@ from storeplatform.kernel.strict_json import MalformedJSON, loads
 class StrictJSONParser(BaseParser):
     media_type = "application/json"
 
-    def parse(
-        self, stream: Any, media_type: str | None = None, parser_context: Any = None
-    ) -> Any:
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         charset = (media_type or "").lower().partition("charset=")[2].strip('" ;')
         if charset not in ("", "utf-8", "utf8"):
             raise Refusal("malformed_json", "JSON is read as UTF-8.")
@@ -71,4 +69,3 @@ class AlwaysJSON(BaseContentNegotiation):
         if not any(word in accept for word in ("*/*", "json", "application/*")):
             raise NotAcceptable(available_renderers=renderers)
         return renderers[0], "application/json"
-

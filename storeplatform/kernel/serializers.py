@@ -91,7 +91,7 @@ class DecimalField(serializers.DecimalField):
         return super().to_internal_value(data)
 
 
-class Money(StoreAware, serializers.Field):
+class Money(StoreAware, serializers.Field[Any, Any, Any, Any]):
     """An amount in the store's currency: string or JSON number in, string out."""
 
     def __init__(self, *, min_value: int | None = 0, **kwargs: Any) -> None:
@@ -115,7 +115,7 @@ class Money(StoreAware, serializers.Field):
         return str(value)
 
 
-class Phone(StoreAware, serializers.Field):
+class Phone(StoreAware, serializers.Field[Any, Any, Any, Any]):
     """A phone number in any spelling people use; kept as E.164. `mobile` asks for one that can
     receive a message."""
 
@@ -170,13 +170,14 @@ class Choice(serializers.ChoiceField):
         raise serializers.ValidationError(f"One of: {allowed}.", code="invalid_choice")
 
 
-class StoreRelatedField(StoreAware, serializers.PrimaryKeyRelatedField):
+class StoreRelatedField(StoreAware, serializers.PrimaryKeyRelatedField[Any]):
     """The id of a row of the caller's store; any other id is not found."""
 
     default_error_messages = {"does_not_exist": "There is no such row.", "incorrect_type": "An id."}
 
     def get_queryset(self) -> Any:
-        return super().get_queryset().filter(store_id=self.facts.id)
+        rows: Any = super().get_queryset()
+        return rows.filter(store_id=self.facts.id)
 
     def to_internal_value(self, data: Any) -> Any:
         try:
@@ -189,7 +190,7 @@ class StoreRelatedField(StoreAware, serializers.PrimaryKeyRelatedField):
             raise serializers.ValidationError("An id.", code="invalid") from None
 
 
-class Computed(serializers.Field):
+class Computed(serializers.Field[Any, Any, Any, Any]):
     """A read-only member that the database works out: an expression and the type it shows.
 
     `expression` is a function from the store's facts, because money needs the currency's digits.
@@ -198,7 +199,7 @@ class Computed(serializers.Field):
     def __init__(
         self,
         expression: Callable[[StoreFacts], Any],
-        shows: serializers.Field | type[serializers.BaseSerializer],
+        shows: serializers.Field[Any, Any, Any, Any] | type[serializers.BaseSerializer[Any]],
         **kwargs: Any,
     ) -> None:
         self.expression = expression
@@ -219,7 +220,7 @@ class CamelCase:
     aliases: ClassVar[Mapping[str, str]] = {}
     snake_case: ClassVar[Iterable[str]] = ()
 
-    def get_fields(self) -> dict[str, serializers.Field]:
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         renamed = {}
         for name, field in super().get_fields().items():  # type: ignore[misc]  # of the serializer
             wire = name if name in self.snake_case else camel(name)
@@ -255,7 +256,7 @@ class CamelCase:
         return canonical
 
 
-class Body(CamelCase, serializers.Serializer):
+class Body(CamelCase, serializers.Serializer[Any]):
     """The body of a deed, read into plain values. It decides nothing about the business.
 
     One instance a store's currency and country is kept and used by all threads: a body holds no
@@ -301,7 +302,7 @@ class WireSerializer(CamelCase, serializers.ModelSerializer[M]):
         model: type[models.Model]
         fields: list[str]
 
-    def get_fields(self) -> dict[str, serializers.Field]:
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         self.snake_case = getattr(self.Meta, "snake_case", ())  # type: ignore[misc]
         return super().get_fields()
 
@@ -355,7 +356,7 @@ class WireSerializer(CamelCase, serializers.ModelSerializer[M]):
             return super().data
         return self.to_representation(self.instance)
 
-    def to_representation(self, instance: M) -> orjson.Fragment:
+    def to_representation(self, instance: M) -> Any:
         return self.rows(type(instance)._default_manager.filter(pk=instance.pk))[0][0]
 
     def rows(self, queryset: QuerySet[M], columns: Sequence[str] = ()) -> list[tuple[Any, ...]]:
@@ -379,7 +380,7 @@ class WireSerializer(CamelCase, serializers.ModelSerializer[M]):
         }
 
 
-def wire_member(field: serializers.Field, facts: StoreFacts) -> Any:
+def wire_member(field: serializers.Field[Any, Any, Any, Any], facts: StoreFacts) -> Any:
     if isinstance(field, Computed):
         return field.expression(facts)
     source = (field.source or "").replace(".", "__")

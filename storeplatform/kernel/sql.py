@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import F, Func, Value
 from django.db.models.functions import Cast, Coalesce, Concat
 
+
 class Fold(Func):
     """Text as the search compares it: no case, no accents, one form of each Arabic letter."""
 
@@ -33,7 +34,7 @@ class JSONObject(JSONText):
     """The same as a value inside another JSON expression."""
 
     template = "%(function)s(%(expressions)s)"
-    output_field = models.JSONField()
+    output_field = models.JSONField()  # type: ignore[assignment]  # another type than its text
 
 
 class GluedJSON(Func):

@@ -76,7 +76,7 @@ def check_strings(value: Any) -> None:
     """Escapes may spell what raw text could not: controls and halves of surrogate pairs."""
     if isinstance(value, str):
         for letter in value:
-            if letter < " " and letter not in "\t\n\r" or "\ud800" <= letter <= "\udfff":
+            if (letter < " " and letter not in "\t\n\r") or "\ud800" <= letter <= "\udfff":
                 raise MalformedJSON("A text holds a control character or half a surrogate pair.")
     elif isinstance(value, list):
         for inner in value:

@@ -1,7 +1,7 @@
 """Who acts, for which store, and what every store-owned row has in common."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 from uuid import UUID
 
 from django.db import models
@@ -63,7 +63,7 @@ class StoreOwned(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    objects: Any = StoreOwnedQuerySet.as_manager()
+    objects: ClassVar[Any] = StoreOwnedQuerySet.as_manager()
 
     class Meta:
         abstract = True

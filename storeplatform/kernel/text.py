@@ -30,5 +30,5 @@ def clean(text: str, *, multiline: bool = False) -> str:
 def fold(text: str) -> str:
     """The text as the search compares it; the database's `store_fold` does the same."""
     spread = unicodedata.normalize("NFKD", text.lower())
-    bare = "".join(letter for letter in spread if not unicodedata.category(letter) == "Mn")
+    bare = "".join(letter for letter in spread if unicodedata.category(letter) != "Mn")
     return bare.translate(ARABIC)

@@ -24,7 +24,7 @@ def get(name: str) -> bytes | None:
     except redis.RedisError as error:
         log.warning("valkey_away", error=type(error).__name__)
         return None
-    return value
+    return bytes(value) if value is not None else None
 
 
 def put(name: str, value: str | bytes, *, seconds: int) -> None:

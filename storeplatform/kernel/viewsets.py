@@ -27,7 +27,7 @@ from storeplatform.kernel.limits import POLICIES, Bucket
 from storeplatform.kernel.pagination import Query, page_of, read_ordering, refusal
 from storeplatform.kernel.parsing import dumps
 from storeplatform.kernel.permissions import READ_ACTIONS, HasGrant, actor_of
-from storeplatform.kernel.serializers import Body, WireSerializer, camel
+from storeplatform.kernel.serializers import Body, camel
 from storeplatform.kernel.sql import Fold
 from storeplatform.kernel.tenancy import Actor, StoreFacts, StoreOwned
 from storeplatform.kernel.transactions import in_transaction
@@ -86,7 +86,7 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
     def permission_denied(
         self, request: Request, message: str | None = None, code: str | None = None
     ) -> Any:
-        authenticator = request.authenticators[0]
+        authenticator: Any = self.get_authenticators()[0]
         raise Unauthenticated(
             "authentication_required",
             "This needs a credential.",
@@ -133,7 +133,7 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
         return row
 
     def check_version(self, row: Any) -> None:
-        """If-Match or a `version` in the body: the caller's picture of the row must be the latest."""
+        """If-Match or a `version` in the body: the caller's picture must be the latest."""
         if not isinstance(row, StoreOwned):
             return
         match = self.request.headers.get("If-Match")
@@ -151,6 +151,11 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
                 "The row has changed since.",
                 details={"current": {"version": row.version}},
             )
+
+    def wire_rows(self, queryset: QuerySet[Any], columns: Sequence[str] = ()) -> Any:
+        """Rows as the view's serializer shows them, with the values of `columns` behind."""
+        serializer: Any = self.get_serializer()
+        return serializer.rows(queryset, columns)
 
     # Input
 
@@ -225,9 +230,9 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
 
     def handle(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         response: Response = getattr(self, (request.method or "").lower())(request, *args, **kwargs)
-        if self.attempt and not self.attempt.stored and not self.is_reading:
-            if response.status_code < 400:
-                raise AssertionError(f"{type(self).__name__}.{self.action} forgot its key")
+        succeeded = response.status_code < 400 and not self.is_reading
+        if succeeded and self.attempt and not self.attempt.stored:
+            raise AssertionError(f"{type(self).__name__}.{self.action} forgot its key")
         return response
 
     def repeated(self, request: Request) -> Response | None:
@@ -253,7 +258,7 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
             queryset = self.filterset_class.apply(query, queryset, self.actor.store)
         queryset = self.searched(queryset, query.get("search"))
         keys = read_ordering(query, self.orderings(), self.default_ordering, queryset.model)
-        serializer: WireSerializer[Any] = self.get_serializer()
+        serializer: Any = self.get_serializer()
         return page_of(
             queryset,
             query,
@@ -293,9 +298,7 @@ def replayed(answer: Answer) -> Response:
             "This request was carried out; its secret was shown once and is not kept.",
             details=answer.instead,
         )
-    response = Response(
-        orjson.Fragment(answer.body) if answer.body else None, status=answer.status
-    )
+    response = Response(orjson.Fragment(answer.body) if answer.body else None, status=answer.status)
     for name, value in answer.headers.items():
         response[name] = value
     response["Idempotent-Replayed"] = "true"
@@ -313,7 +316,8 @@ class RetrieveModelMixin:
     """GET one row."""
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return self.row_response(self.kwargs[self.lookup_field])  # type: ignore[attr-defined]
+        response: Response = self.row_response(self.kwargs[self.lookup_field])  # type: ignore[attr-defined]
+        return response
 
 
 class StoreScopedViewSet(ListModelMixin, RetrieveModelMixin, StoreScoped[M]):
@@ -322,7 +326,7 @@ class StoreScopedViewSet(ListModelMixin, RetrieveModelMixin, StoreScoped[M]):
     http_method_names = ["get", "post", "put", "patch", "delete", "head", "options"]
 
     def row_response(self, pk: Any, status: int = 200) -> Response:
-        serializer: WireSerializer[Any] = self.get_serializer()
+        serializer: Any = self.get_serializer()
         columns = ["version"] if issubclass(self.get_queryset().model, StoreOwned) else []
         found = serializer.rows(self.get_queryset().filter(pk=pk), columns)
         if not found:
@@ -366,7 +370,7 @@ class StoreScopedViewSet(ListModelMixin, RetrieveModelMixin, StoreScoped[M]):
     # What a resource with a rule puts its service into
 
     def perform_create(self, values: dict[str, Any]) -> Any:
-        serializer: WireSerializer[Any] = self.get_serializer()
+        serializer: Any = self.get_serializer()
         return serializer.create({**values, "store_id": self.actor.store_id})
 
     def perform_update(self, row: Any, serializer: Any) -> Any:

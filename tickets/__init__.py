@@ -1,0 +1,1 @@
+"""Support tickets of a store."""
