@@ -2,7 +2,7 @@
 
 import json
 
-from django.test import Client
+from django.test import Client, TestCase
 
 from integrations.api_keys.scopes import SCOPES
 from integrations.api_keys.services import issue_key
@@ -29,9 +29,10 @@ class ApiClient:
         path = path if path.startswith(("/api/", "/health")) else self.base + path
         sent = {name.replace("_", "-"): value for name, value in (self.headers | headers).items()}
         content_type = sent.pop("Content-Type", "application/json")
-        return self.http.generic(
-            method.upper(), path, content, content_type=content_type, headers=sent
-        )
+        with TestCase.captureOnCommitCallbacks(execute=True):  # a test's transaction never commits
+            return self.http.generic(
+                method.upper(), path, content, content_type=content_type, headers=sent
+            )
 
     def get(self, path, **headers):
         return self.request("get", path, **headers)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import orjson
 from django.db.models import Q, QuerySet
 from django.http import Http404
 from django.utils import timezone
@@ -17,6 +16,7 @@ from integrations.api_keys.serializers import ApiKeySerializer, KeyChange, NewKe
 from integrations.api_keys.tokens import Token
 from storeplatform.kernel.filters import WireFilterSet, Words
 from storeplatform.kernel.limits import POLICIES
+from storeplatform.kernel.serializers import as_members
 from storeplatform.kernel.viewsets import ListModelMixin, StoreScoped
 
 
@@ -72,7 +72,7 @@ class ApiKeyViewSet(ListModelMixin, StoreScoped[ApiKey]):
         if token is None:
             return Response(row, status=status, headers={"ETag": f'"{key.version}"'})
         self.shown_once(keyId=key.key_id)
-        return Response({**orjson.loads(row.contents), "apiKey": token.text}, status=status)
+        return Response({**as_members(row), "apiKey": token.text}, status=status)
 
     def retrieve(self, request: Request, key_id: str) -> Response:
         return self.answer(self.key())

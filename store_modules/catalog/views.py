@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import orjson
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Coalesce
 from rest_framework.decorators import action
@@ -37,6 +36,7 @@ from storeplatform.kernel.filters import (
     Words,
 )
 from storeplatform.kernel.pagination import Query
+from storeplatform.kernel.serializers import as_members
 from storeplatform.kernel.viewsets import ListModelMixin, StoreScoped, StoreScopedViewSet
 
 PRODUCTS = Bulk("products", 100)
@@ -75,7 +75,7 @@ class CategoryViewSet(StoreScopedViewSet[Category]):
     def nested(self) -> Any:
         """All categories, each with its children."""
         rows = self.get_queryset().order_by("depth", "sort_order", "name", "id")
-        found = [orjson.loads(row[0].contents) for row in self.wire_rows(rows)]
+        found = [as_members(row[0]) for row in self.wire_rows(rows)]
         by_id = {row["id"]: row | {"children": []} for row in found}
         roots: Any = []
         for row in by_id.values():
