@@ -332,6 +332,18 @@ CORS_ALLOWED_ORIGINS = ENV.CORS_ORIGINS
 CORS_ALLOW_CREDENTIALS = True
 CORS_URLS_REGEX = r"^/api/v1/(auth|store/(?!integrations)|address-reference)/.*$"
 
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "storeplatform.kernel.logging.JSONFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {
+        "django": {"handlers": [], "propagate": True},
+        "django.request": {"level": "ERROR"},
+    },
+}
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["store_modules.stores.authentication.SignInAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["storeplatform.kernel.permissions.HasGrant"],

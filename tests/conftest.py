@@ -49,17 +49,20 @@ def socket_disabled_beyond_loopback():
 
 
 @pytest.fixture
-def parallel(transactional_db):
-    """For tests with several connections; leaves the tables empty but the reference data."""
-    yield
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables"
-            " WHERE schemaname = 'public' AND tablename <> ALL(%s)",
-            [list(REFERENCE_TABLES)],
-        )
-        (tables,) = cursor.fetchone()
-        cursor.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+def parallel(django_db_setup, django_db_blocker):
+    """For tests with several connections: really committed, and all but the reference data
+    emptied afterwards."""
+    with django_db_blocker.unblock():
+        yield
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables"
+                " WHERE schemaname = 'public' AND tablename <> ALL(%s)",
+                [list(REFERENCE_TABLES)],
+            )
+            (tables,) = cursor.fetchone()
+            cursor.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+        connection.close()
 
 
 @pytest.fixture

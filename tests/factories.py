@@ -1,5 +1,6 @@
 """Rows of each kind, valid by default."""
 
+import functools
 import itertools
 
 from store_modules.catalog import services as catalog
@@ -54,6 +55,7 @@ def a_customer(store, **values):
     return Customer.objects.create(store=store, **values)
 
 
+@functools.cache  # reference data: the same for all tests
 def an_area(province="IQ-BG"):
     return Area.objects.filter(province=province).order_by("name", "id").first()
 

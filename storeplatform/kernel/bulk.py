@@ -53,6 +53,7 @@ class Bulk:
         """Row by row; a repeat of an interrupted call finds the finished rows and does the rest."""
         with attempt.held() if attempt else nullcontext():
             if attempt and (found := attempt.find()):
+                attempt.stored = True
                 return Response(orjson.Fragment(found.body or b"{}"), status=found.status)
             results = [
                 self.one(place, row, carry_out, attempt.row(place, row) if attempt else None)

@@ -1,8 +1,10 @@
 """Logs: one JSON object a line, without secrets (reliability.md, section 5)."""
 
+import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -30,6 +32,24 @@ def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[s
 
 def render(_: Any, __: str, event: MutableMapping[str, Any]) -> bytes:
     return orjson.dumps(event, default=str)
+
+
+class JSONFormatter(logging.Formatter):
+    """Records of Django and other libraries in the same form."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        event: MutableMapping[str, Any] = {
+            "event": record.getMessage(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            **structlog.contextvars.get_contextvars(),
+        }
+        if record.exc_info:
+            event["exception"] = self.formatException(record.exc_info)
+        event = redact(None, "", event)
+        event["event"] = SECRET_SHAPES.sub("[redacted]", str(event["event"]))
+        return render(None, "", event).decode()
 
 
 def configure(level: str) -> None:

@@ -210,6 +210,8 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
             self.attempt.instead = instead
 
     def replay(self, attempt: Attempt) -> Response:
+        """The answer that another request with the same key stored meanwhile."""
+        attempt.stored = True
         answer = attempt.find()
         if answer is None:
             raise Conflict("idempotency_in_progress", "Ask again shortly.")

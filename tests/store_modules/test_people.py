@@ -148,9 +148,7 @@ def test_a_cookie_refresh_needs_a_page_of_this_site(public, registered):
 def test_another_store_is_switched_to_and_the_old_token_dies(registered):
     other = a_store()
     client = bearer(registered["accessToken"])
-    assert (
-        client.post("/api/v1/auth/switch-store", {"storeId": str(other.pk)}).status_code == 404
-    )
+    assert client.post("/api/v1/auth/switch-store", {"storeId": str(other.pk)}).status_code == 404
     a_member(other, user=Membership.objects.get(store_id=registered["store"]["id"]).user)
 
     switched = client.post("/api/v1/auth/switch-store", {"storeId": str(other.pk)})

@@ -1,0 +1,69 @@
+"""The real server against the test's database, for what only real connections show."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class RunningServer:
+    """uvicorn with the front, ended by its own pid."""
+
+    def __init__(self, workers=2, **environment):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process = subprocess.Popen(
+            [
+                sys.executable, "-m", "uvicorn", "storeplatform.asgi:application",
+                "--port", str(self.port), "--workers", str(workers), "--no-access-log",
+                "--http", "storeplatform.serving:Protocol", "--ws", "websockets-sansio",
+                "--log-level", "warning", "--timeout-graceful-shutdown", "20",
+            ],
+            cwd=ROOT,
+            env=os.environ
+            | {"PORT": str(self.port), "RATE_LIMITS": "off", "LOG_LEVEL": "ERROR"}
+            | environment,
+        )  # fmt: skip
+        self.wait()
+
+    def wait(self):
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            try:
+                if httpx.get(f"{self.url}/health/ready", timeout=2).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            assert self.process.poll() is None, "the server ended while starting"
+            time.sleep(0.1)
+        raise AssertionError("the server did not become ready")
+
+    def worker_pids(self):
+        found = subprocess.run(
+            ["ps", "-ww", "--ppid", str(self.process.pid), "-o", "pid=,args="],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        lines = [line.split(None, 1) for line in found.stdout.splitlines()]
+        return [int(pid) for pid, args in lines if "spawn_main" in args]
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+
+def at_once(count, send):
+    """`send(0)` to `send(count - 1)` in as many threads; their answers in order."""
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(send, range(count)))
