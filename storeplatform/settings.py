@@ -251,8 +251,12 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "storeplatform.kernel.middleware.RequestMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "storeplatform.kernel.middleware.BrowserMiddleware",
+]
+# Sessions, CSRF and the like belong to pages; API requests carry their own credential.
+BROWSER_MIDDLEWARE = [
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -278,6 +282,7 @@ TEMPLATES = [
     }
 ]
 
+SILENCED_SYSTEM_CHECKS = ["admin.E408", "admin.E409", "admin.E410"]  # they are browser middleware
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
     "django.contrib.auth.backends.ModelBackend",
@@ -289,11 +294,11 @@ AXES_VERBOSE = False
 
 DATABASES = {"default": database_from_url(ENV.DATABASE_URL)}
 DATABASES["default"]["OPTIONS"] |= {
+    "prepare_threshold": 1,  # for kernel.database.prepared; the ORM binds on the client
     "pool": {"min_size": 2, "max_size": THREADS + 4, "timeout": 2},
     "options": "-c statement_timeout=15s -c lock_timeout=5s"
     " -c idle_in_transaction_session_timeout=30s -c timezone=UTC",
 }
-DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 
 MEDIA_ROOT = STATE_DIR / "media"
 STATIC_URL = "/static/"

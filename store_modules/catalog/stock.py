@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q
 
 from store_modules.catalog.models import InventoryItem, Product, StockMovement
+from storeplatform.kernel.database import prepared
 from storeplatform.kernel.errors import Conflict, Refusal
 from storeplatform.kernel.outbox import emit
 from storeplatform.kernel.tenancy import Actor
@@ -57,7 +58,7 @@ def reserve(demand: Mapping[UUID, int]) -> list[Shortage]:
     """Set pieces aside by inventory item; all of them, or none and what is short."""
     if not demand:
         return []
-    with connection.cursor() as cursor:
+    with prepared() as cursor:
         cursor.execute(RESERVE, [list(demand), list(demand.values())])
         return [Shortage(item_id, available) for item_id, available in cursor.fetchall()]
 
@@ -65,7 +66,7 @@ def reserve(demand: Mapping[UUID, int]) -> list[Shortage]:
 def release(reserved: Mapping[UUID, int]) -> None:
     """Give reserved pieces back."""
     if reserved:
-        with connection.cursor() as cursor:
+        with prepared() as cursor:
             cursor.execute(RELEASE, [list(reserved), list(reserved.values())])
 
 

@@ -86,17 +86,16 @@ def import_order(actor: Actor, values: Mapping[str, Any], number: str) -> Order:
     )
     finish(order, status, at)
     order.customer_id = imported_customer(order)
-    insert([order])
     products = products_by_sku(order, values["items"])
     insert(
+        [order],
         [
             item_row(order, place, item, amounts.subtotal, products.get(item["sku"].upper()))
             for place, (item, amounts) in enumerate(zip(values["items"], totals.lines, strict=True))
-        ]
+        ],
+        [paid_row(order, actor)] if order.amount_paid else [],
+        [event_row(order, actor, OrderEvent.Kind.CREATED, to_status=status)],
     )
-    if order.amount_paid:
-        insert([paid_row(order, actor)])
-    insert([event_row(order, actor, OrderEvent.Kind.CREATED, to_status=status)])
     return order
 
 

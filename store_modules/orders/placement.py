@@ -13,7 +13,6 @@ from math import asin, cos, radians, sin, sqrt
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.utils import timezone
 
 from store_modules.catalog import stock
@@ -32,6 +31,7 @@ from store_modules.orders.models import (
 from store_modules.orders.status import PaymentStatus, RemittanceStatus, Status
 from store_modules.orders.totals import Line, Terms, Totals, totals_of
 from store_modules.stores.models import FeePayer
+from storeplatform.kernel.database import prepared
 from storeplatform.kernel.errors import Conflict, NotFound, Refusal
 from storeplatform.kernel.ids import uuid7
 from storeplatform.kernel.models import OutboxEvent
@@ -170,7 +170,7 @@ def gather(
     by_sku, by_id = "upper(product.sku) = ANY(%(skus)s)", "product.id = ANY(%(ids)s)"
     products = f"({by_sku} OR {by_id})" if skus and ids else by_id if ids else by_sku
     buyer = "buyer.id = %(customer)s" if customer_id else "buyer.primary_phone = %(phone)s"
-    with connection.cursor() as cursor:
+    with prepared() as cursor:
         cursor.execute(
             GATHER.format(buyer=buyer, products=products),
             {
@@ -400,12 +400,13 @@ def place_order(
         set_aside(lines)
     if order.payment_method == PaymentMethod.PREPAID and channel != Channel.STOREFRONT:
         book_prepayment(order)
-    insert([order])
-    insert(lines)
-    if order.amount_paid:
-        insert([payment_row(order, actor, now)])
-    insert(created_events(order, actor))
-    insert([outbox_row(order, "order.created")])
+    insert(
+        [order],
+        lines,
+        [payment_row(order, actor, now)] if order.amount_paid else [],
+        created_events(order, actor),
+        [outbox_row(order, "order.created")],
+    )
     return order
 
 
@@ -568,7 +569,7 @@ RETURNING id
 def store_customer(
     actor: Actor, customer: Mapping[str, Any], priced: Quote, now: datetime, *, counts: bool
 ) -> UUID:
-    with connection.cursor() as cursor:
+    with prepared() as cursor:
         cursor.execute(
             STORE_CUSTOMER,
             {

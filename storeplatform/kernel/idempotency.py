@@ -13,11 +13,12 @@ from typing import Any
 
 import orjson
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 
 from storeplatform.kernel.crypto import decrypt, encrypt
+from storeplatform.kernel.database import prepared
 from storeplatform.kernel.errors import Conflict, Refusal, Unprocessable
 from storeplatform.kernel.models import IdempotencyKey
 from storeplatform.kernel.tenancy import Actor
@@ -53,7 +54,7 @@ class Attempt:
 
     def find(self) -> Answer | None:
         """The answer kept for this request. Refuses the key when it was used for another one."""
-        with connection.cursor() as cursor:
+        with prepared() as cursor:
             cursor.execute(
                 "SELECT fingerprint, status, headers, body FROM kernel_idempotencykey"
                 " WHERE id = %s AND created_at > %s",
@@ -74,7 +75,7 @@ class Attempt:
 
     def lock(self) -> None:
         """Inside the effect's transaction: refuse while the same request is being carried out."""
-        with connection.cursor() as cursor:
+        with prepared() as cursor:
             cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [self.lock_number])
             (locked,) = cursor.fetchone()
         if not locked:
@@ -85,7 +86,7 @@ class Attempt:
         kept = None
         if not self.instead and answer.body is not None and len(answer.body) <= MAX_KEPT_BODY:
             kept = encrypt(answer.body, self.namespace)
-        with connection.cursor() as cursor:
+        with prepared() as cursor:
             cursor.execute(
                 "INSERT INTO kernel_idempotencykey"
                 " (id, store_id, fingerprint, status, headers, body)"
@@ -111,7 +112,7 @@ class Attempt:
     @contextmanager
     def held(self) -> Iterator[None]:
         """The same lock over several transactions, for bulk calls."""
-        with connection.cursor() as cursor:
+        with prepared() as cursor:
             cursor.execute("SELECT pg_try_advisory_lock(%s)", [self.lock_number])
             (locked,) = cursor.fetchone()
         if not locked:
@@ -119,7 +120,7 @@ class Attempt:
         try:
             yield
         finally:
-            with connection.cursor() as cursor:
+            with prepared() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [self.lock_number])
 
     def row(self, place: int, content: Any) -> "Attempt":

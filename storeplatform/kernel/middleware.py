@@ -7,10 +7,15 @@ from typing import Any
 
 import structlog
 from django.conf import settings
+from django.core.handlers.exception import convert_exception_to_response
 from django.db import connection
 from django.http import HttpRequest, HttpResponseBase
+from django.middleware.csrf import CsrfViewMiddleware
+from django.utils.module_loading import import_string
 
 from storeplatform.kernel.ids import uuid7
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 log = structlog.get_logger("request")
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
@@ -43,8 +48,30 @@ class QueryCount:
         return execute(*arguments)
 
 
+class BrowserMiddleware:
+    """Runs `BROWSER_MIDDLEWARE` around everything but the API and the health checks."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+        self.with_pages: GetResponse = get_response
+        for path in reversed(settings.BROWSER_MIDDLEWARE):
+            middleware = import_string(path)(convert_exception_to_response(self.with_pages))
+            self.with_pages = middleware
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path.startswith(("/api/", "/health/")):
+            return self.get_response(request)
+        return self.with_pages(request)
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> Any:
+        """CSRF is checked here, once the view is known."""
+        if request.path.startswith(("/api/", "/health/")):
+            return None
+        return CsrfViewMiddleware(self.get_response).process_view(request, view, args, kwargs)
+
+
 class RequestMiddleware:
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+    def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: Any) -> HttpResponseBase:

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from django.db import connection
+from storeplatform.kernel.database import prepared
 
 FIRST = 1001
 
@@ -18,7 +18,7 @@ RETURNING value, set_config('synchronous_commit', 'off', true)
 def take_numbers(store_id: UUID, name: str, count: int = 1) -> range:
     """`count` numbers in a row. Call it before the transaction that uses them: a number taken
     inside one would make a store's orders wait for each other's commits."""
-    with connection.cursor() as cursor:
+    with prepared() as cursor:
         cursor.execute(TAKE, [store_id, name, FIRST + count - 1, count])
         (last, _) = cursor.fetchone()
     return range(last - count + 1, last + 1)
