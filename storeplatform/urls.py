@@ -2,7 +2,10 @@
 
 from typing import Any
 
+from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
+from drf_spectacular.views import SpectacularSwaggerView
+from rest_framework.renderers import TemplateHTMLRenderer
 from rest_framework.routers import SimpleRouter
 
 from integrations.api_keys.views import ApiKeyViewSet, WhoAmI
@@ -19,6 +22,7 @@ from store_modules.geography.views import AddressReference
 from store_modules.orders.views import OrderStatuses, OrderViewSet
 from store_modules.stores.views import AuthView, MeView, SettingsView, StaffView
 from storeplatform.kernel import health
+from storeplatform.kernel.openapi import openapi_json
 
 store_router = SimpleRouter(trailing_slash=False)
 store_router.register("api-keys", ApiKeyViewSet)
@@ -82,6 +86,17 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/address-reference/", include(address_paths)),
     path("api/v1/store/integrations/", include([*key_paths, *key_router.urls])),
     path("api/v1/store/", include([*store_paths, *store_router.urls])),
+    path("api/v1/openapi.json", openapi_json, name="openapi"),
+    path(
+        "docs",
+        SpectacularSwaggerView.as_view(
+            url_name="openapi",
+            authentication_classes=[],
+            permission_classes=[],
+            renderer_classes=[TemplateHTMLRenderer],
+        ),
+    ),
+    path("admin/", admin.site.urls),
     path("health/live", health.live),
     path("health/ready", health.ready),
 ]

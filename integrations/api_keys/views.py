@@ -59,6 +59,7 @@ class ApiKeyViewSet(ListModelMixin, StoreScoped[ApiKey]):
     filterset_class = ApiKeyFilters
     lookup_field = "key_id"
     lookup_value_regex = r"stk_[0-9A-Za-z]{16}"
+    forms = {"create": NewKey, "update": KeyChange, "rotate": Rotation}
 
     def key(self) -> ApiKey:
         found: ApiKey | None = self.get_queryset().filter(key_id=self.kwargs["key_id"]).first()
@@ -78,7 +79,7 @@ class ApiKeyViewSet(ListModelMixin, StoreScoped[ApiKey]):
         return self.answer(self.key())
 
     def create(self, request: Request) -> Response:
-        values = self.body(NewKey)
+        values = self.body()
 
         def effect() -> Response:
             key, token = services.issue_key(self.actor, request=request._request, **values)
@@ -89,7 +90,7 @@ class ApiKeyViewSet(ListModelMixin, StoreScoped[ApiKey]):
         return self.once(effect)
 
     def update(self, request: Request, key_id: str) -> Response:
-        values = self.body(KeyChange)
+        values = self.body()
 
         def effect() -> Response:
             key = self.key()
@@ -114,7 +115,7 @@ class ApiKeyViewSet(ListModelMixin, StoreScoped[ApiKey]):
 
     @action(detail=True, methods=["post"])
     def rotate(self, request: Request, key_id: str) -> Response:
-        hours = self.body(Rotation)["grace_period_hours"]
+        hours = self.body()["grace_period_hours"]
 
         def effect() -> Response:
             key, token = services.rotate_key(

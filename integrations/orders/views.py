@@ -30,6 +30,12 @@ class KeyOrders(ApiKeySurface, OrderViewSet):
     permissions = {}  # cancelling needs orders:write like every change
     channel = Channel.API
     orders_path = "/api/v1/store/integrations/orders"
+    forms = {
+        **OrderViewSet.forms,
+        "bulk": BulkOptions,
+        "send_otp": OtpBody,
+        "storefront": StorefrontBody,
+    }
 
     def cost(self) -> int:
         return ORDERS.cost(self)
@@ -38,7 +44,7 @@ class KeyOrders(ApiKeySurface, OrderViewSet):
     def bulk(self, request: Request) -> Response:
         body = self.data_object()
         rows = ORDERS.rows_of(body)
-        options = self.body(BulkOptions)
+        options = self.body()
         numbers = take_numbers(self.actor.store_id, "order", len(rows))
 
         def carry_out(place: int, row: Row) -> dict[str, Any]:
@@ -75,7 +81,7 @@ class KeyOrders(ApiKeySurface, OrderViewSet):
 
     @action(detail=False, methods=["post"], url_path="send-otp")
     def send_otp(self, request: Request) -> Response:
-        values = self.body(OtpBody)
+        values = self.body()
         attempt = self.attempt
         if attempt is None:
             return self.send(values)
@@ -110,7 +116,7 @@ class KeyOrders(ApiKeySurface, OrderViewSet):
     def storefront(self, request: Request) -> Response:
         """A customer's own order: the whole of it is checked before a try of the code is spent,
         and the code is used up in the transaction that stores the order."""
-        values = self.body(StorefrontBody)
+        values = self.body()
         values["is_draft"], values["customer_id"] = False, None
         if not values.get("customer"):
             raise placement.refuse("customer", "required", "The customer is missing.")

@@ -221,7 +221,7 @@ class StockAdjustment(Body):
 
     aliases = {"storeProductId": "productId"}
 
-    sku = TextField(max_length=64, required=False, default="")
+    sku = TextField(max_length=64, required=False, default="", allow_blank=True)
     product_id = serializers.UUIDField(required=False, default=None)
     delta = IntField(min_value=-MAX_QUANTITY, max_value=MAX_QUANTITY)
     reason = Choice(choices=MANUAL_REASONS)

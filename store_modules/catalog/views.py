@@ -194,6 +194,7 @@ class InventoryViewSet(ListModelMixin, StoreScoped[InventoryItem]):
         "onHand": "quantity_on_hand",
         "sku": "product__sku",
     }
+    forms = {"update": StockCount, "adjust": StockAdjustment, "bulk": BulkStock}
 
     def answer(self, item: InventoryItem, status: int = 200) -> Response:
         row = self.wire_rows(InventoryItem.objects.filter(pk=item.pk))[0][0]
@@ -211,7 +212,7 @@ class InventoryViewSet(ListModelMixin, StoreScoped[InventoryItem]):
         return self.answer(self.get_object())
 
     def update(self, request: Request, pk: str) -> Response:
-        values = self.body(StockCount)
+        values = self.body()
 
         def effect() -> Response:
             item = stock.set_on_hand(
@@ -229,7 +230,7 @@ class InventoryViewSet(ListModelMixin, StoreScoped[InventoryItem]):
 
     @action(detail=False, methods=["post"])
     def adjust(self, request: Request) -> Response:
-        values = self.body(StockAdjustment)
+        values = self.body()
 
         def effect() -> Response:
             item = stock.find_item(
@@ -245,7 +246,7 @@ class InventoryViewSet(ListModelMixin, StoreScoped[InventoryItem]):
     @action(detail=False, methods=["put"])
     def bulk(self, request: Request) -> Response:
         rows = STOCK.rows_of(self.data_object())
-        mode = self.body(BulkStock)["mode"]
+        mode = self.body()["mode"]
         refuse_repeated_skus(rows)
 
         def carry_out(_: int, row: Row) -> dict[str, Any]:

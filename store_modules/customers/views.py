@@ -57,6 +57,7 @@ class CustomerViewSet(StoreScopedViewSet[Customer]):
         "ordersCount": "orders_count",
         "lastOrderAt": "last_order_at",
     }
+    forms = {"merge": MergeBody}
 
     def perform_create(self, values: dict[str, Any]) -> Customer:
         facts = self.actor.store
@@ -74,7 +75,7 @@ class CustomerViewSet(StoreScopedViewSet[Customer]):
 
     @action(detail=True, methods=["post"])
     def merge(self, request: Request, pk: str) -> Response:
-        into = self.body(MergeBody)["into_customer_id"]
+        into = self.body()["into_customer_id"]
 
         def effect() -> Response:
             source = self.locked_object()

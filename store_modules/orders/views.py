@@ -123,6 +123,11 @@ class OrderViewSet(ListModelMixin, StoreScoped[Order]):
     resource = "orders"
     permissions = {"cancel": "orders.cancel", "destroy": "orders.cancel"}
     reading_actions = frozenset({"quote", "query"})
+    answers = dict.fromkeys(
+        ("create", "retrieve", "update", "partial_update", "cancel", "transition", "storefront",
+         "by_external_ref"),
+        OrderDetailSerializer,
+    ) | {"events": OrderEventSerializer}  # fmt: skip
     queryset = Order.objects.all()
     serializer_class = OrderSerializer
     filterset_class = OrderFilters
@@ -136,6 +141,15 @@ class OrderViewSet(ListModelMixin, StoreScoped[Order]):
         "placedAt": "placed_at",
     }
     channel = Channel.DASHBOARD
+    forms = {
+        "create": OrderBody,
+        "update": EditBody,
+        "partial_update": EditBody,
+        "cancel": Cancellation,
+        "transition": Transition,
+        "quote": OrderBody,
+        "query": OrdersQuery,
+    }
 
     def detail_rows(self, queryset: QuerySet[Any]) -> list[Any]:
         serializer = OrderDetailSerializer(context=self.get_serializer_context())
@@ -152,7 +166,7 @@ class OrderViewSet(ListModelMixin, StoreScoped[Order]):
         return self.answer(pk)
 
     def create(self, request: Request) -> Response:
-        values = self.body(OrderBody)
+        values = self.body()
         priced = placement.quote(self.actor, values, self.channel)
         number = placement.order_number(self.actor.store_id)
 
@@ -172,7 +186,7 @@ class OrderViewSet(ListModelMixin, StoreScoped[Order]):
     orders_path = "/api/v1/store/orders"
 
     def update(self, request: Request, pk: str) -> Response:
-        values = self.body(EditBody)
+        values = self.body()
 
         def effect() -> Response:
             self.check_version(self.locked_object())
@@ -185,7 +199,7 @@ class OrderViewSet(ListModelMixin, StoreScoped[Order]):
 
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
-        reason = self.body(Cancellation)["reason"]
+        reason = self.body()["reason"]
         return self.once(lambda: self.move(pk, Status.CANCELLED, reason))
 
     def destroy(self, request: Request, pk: str) -> Response:
@@ -194,7 +208,7 @@ class OrderViewSet(ListModelMixin, StoreScoped[Order]):
 
     @action(detail=True, methods=["post"])
     def transition(self, request: Request, pk: str) -> Response:
-        values = self.body(Transition)
+        values = self.body()
         return self.once(
             lambda: self.move(pk, values["to"], values["reason"], values.get("lines", ()))
         )
@@ -219,12 +233,12 @@ class OrderViewSet(ListModelMixin, StoreScoped[Order]):
     @action(detail=False, methods=["post"])
     def quote(self, request: Request) -> Response:
         """Price an input without storing it."""
-        priced = placement.quote(self.actor, self.body(OrderBody), self.channel)
+        priced = placement.quote(self.actor, self.body(), self.channel)
         return Response(quote_body(priced))
 
     @action(detail=False, methods=["post"])
     def query(self, request: Request) -> Response:
-        values = self.body(OrdersQuery)
+        values = self.body()
         wanted = (
             {"pk__in": values["ids"]}
             if values.get("ids")

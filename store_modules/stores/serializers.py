@@ -64,7 +64,9 @@ class Credentials(Body):
 
 
 class RefreshBody(Body):
-    refresh_token = serializers.CharField(required=False, max_length=4096, default="")
+    refresh_token = serializers.CharField(
+        required=False, max_length=4096, default="", allow_blank=True
+    )
 
 
 class SignOut(RefreshBody):
@@ -80,7 +82,9 @@ class MeBody(Body):
     full_name = TextField(max_length=200, required=False)
     email = serializers.EmailField(required=False)
     phone = Phone(mobile=True, required=False)
-    current_password = serializers.CharField(required=False, trim_whitespace=False, default="")
+    current_password = serializers.CharField(
+        required=False, trim_whitespace=False, default="", allow_blank=True
+    )
 
 
 class PasswordChange(Body):
@@ -101,7 +105,7 @@ class PasswordByToken(Body):
 
 class Acceptance(Body):
     token = serializers.CharField(max_length=200)
-    full_name = TextField(max_length=200, default="")
+    full_name = TextField(max_length=200, default="", allow_blank=True)
     password = password_field()
 
 

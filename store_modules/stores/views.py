@@ -79,16 +79,25 @@ class AuthView(PublicView):
     """What a person does before there is a token, or with a refresh token in hand."""
 
     why_public = "passwords and refresh tokens are checked, failures counted"
+    forms = {
+        "register": Registration,
+        "login": Credentials,
+        "refresh": RefreshBody,
+        "logout": SignOut,
+        "forgot": PasswordForgotten,
+        "reset": PasswordByToken,
+        "accept": Acceptance,
+    }
 
     def register(self, request: Request) -> Response:
-        values = self.body(Registration)
+        values = self.body()
         values.pop("country_code")
         values = {"email": None, "phone": None} | values
         tokens = people.register(**values, request=request._request)
         return tokens_response(tokens, status=201)
 
     def login(self, request: Request) -> Response:
-        values = self.body(Credentials)
+        values = self.body()
         tokens = people.sign_in(
             login=values["login"],
             password=values["password"],
@@ -98,7 +107,7 @@ class AuthView(PublicView):
         return tokens_response(tokens, cookie=values["use_cookie"])
 
     def refresh(self, request: Request) -> Response:
-        raw = self.body(RefreshBody)["refresh_token"]
+        raw = self.body()["refresh_token"]
         by_cookie = not raw and COOKIE in request.COOKIES
         if by_cookie:
             check_same_site(request)
@@ -106,7 +115,7 @@ class AuthView(PublicView):
         return tokens_response(people.refresh(raw, request._request), cookie=by_cookie)
 
     def logout(self, request: Request) -> Response:
-        values = self.body(SignOut)
+        values = self.body()
         raw = values["refresh_token"] or request.COOKIES.get(COOKIE, "")
         people.sign_out(raw, all_of_user=values["all_sessions"])
         response = Response(status=204)
@@ -114,16 +123,16 @@ class AuthView(PublicView):
         return response
 
     def forgot(self, request: Request) -> Response:
-        people.forgot_password(self.body(PasswordForgotten)["login"])
+        people.forgot_password(self.body()["login"])
         return Response({"sent": True}, status=202)
 
     def reset(self, request: Request) -> Response:
-        values = self.body(PasswordByToken)
+        values = self.body()
         people.reset_password(values["token"], values["new_password"])
         return Response(status=204)
 
     def accept(self, request: Request) -> Response:
-        tokens = people.accept_invitation(**self.body(Acceptance), request=request._request)
+        tokens = people.accept_invitation(**self.body(), request=request._request)
         return tokens_response(tokens)
 
 
@@ -142,6 +151,7 @@ class MeView(StoreScoped[Any]):
         ("me", "change_me", "sessions", "end_session", "switch_store", "change_password"), ""
     )
     queryset = SignIn.objects.all()
+    forms = {"change_me": MeBody, "switch_store": StoreChoice, "change_password": PasswordChange}
 
     @property
     def user_id(self) -> UUID:
@@ -167,7 +177,7 @@ class MeView(StoreScoped[Any]):
         )
 
     def change_me(self, request: Request) -> Response:
-        values = self.body(MeBody)
+        values = self.body()
         password = values.pop("current_password")
 
         def effect() -> Response:
@@ -218,7 +228,7 @@ class MeView(StoreScoped[Any]):
         return Response(status=204)
 
     def switch_store(self, request: Request) -> Response:
-        values = self.body(StoreChoice)
+        values = self.body()
 
         def effect() -> Response:
             tokens = people.switch_store(
@@ -230,7 +240,7 @@ class MeView(StoreScoped[Any]):
         return self.once(effect)
 
     def change_password(self, request: Request) -> Response:
-        values = self.body(PasswordChange)
+        values = self.body()
 
         def effect() -> Response:
             people.change_password(
@@ -324,6 +334,7 @@ class StaffView(StoreScoped[Membership]):
         "matrix": "",
     }
     queryset = Membership.objects.select_related("user")
+    forms = {"create": InvitationBody, "update": MemberBody}
 
     def member_body(self, member: Membership) -> dict[str, Any]:
         is_owner = member.role == Membership.Role.OWNER
@@ -362,7 +373,7 @@ class StaffView(StoreScoped[Membership]):
         return Response(self.member_body(member))
 
     def create(self, request: Request) -> Response:
-        values = self.body(InvitationBody)
+        values = self.body()
 
         def effect() -> Response:
             invitation, token = people.invite(self.actor, **values, request=request._request)
@@ -381,7 +392,7 @@ class StaffView(StoreScoped[Membership]):
         return self.once(effect)
 
     def update(self, request: Request, user_id: UUID) -> Response:
-        values = self.body(MemberBody)
+        values = self.body()
         member = people.change_member(self.actor, user_id, values, request._request)
         return Response(self.member_body(member))
 

@@ -64,5 +64,6 @@ def prepared() -> Iterator[PreparedCursor]:
     """
     connection.ensure_connection()
     raw = psycopg.RawCursor(connection.connection)
-    with connection._prepare_cursor(raw) as cursor:
+    wrap: Any = connection._prepare_cursor  # type: ignore[attr-defined]  # what cursor() uses
+    with wrap(raw) as cursor:
         yield PreparedCursor(cursor)

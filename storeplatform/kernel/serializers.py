@@ -418,7 +418,8 @@ def wire_sql(
     )
     rows = serializer.Meta.model._default_manager.order_by()
     made = rows.annotate(wire_row=json_text(instance.wire_members())).values_list("wire_row")
-    return made.query.sql_with_params()
+    statement, constants = made.query.sql_with_params()
+    return str(statement), tuple(constants)
 
 
 def as_members(row: orjson.Fragment) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
     """A view of one store's rows. Subclasses declare:
 
     - `resource` (asks for `resource.read` or `resource.write`) or `permissions = {action: grant}`;
-    - `queryset`, `serializer_class`;
+    - `queryset`, `serializer_class`, `forms = {action: Body}`, `answers = {action: serializer}`;
     - `search_fields` (folded columns), `ordering_fields` {wire name: column}, `filterset_class`.
     """
 
@@ -55,6 +55,8 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
     default_ordering: ClassVar[Sequence[str]] = ("-created_at",)
     filterset_class: ClassVar[type[WireFilterSet] | None] = None
     cursor_only: ClassVar[bool] = False
+    forms: ClassVar[Mapping[str, type[Body]]] = {}  # what an action reads
+    answers: ClassVar[Mapping[str, Any]] = {}  # what it answers, where not the view's serializer
     lookup_value_regex = UUID_PATTERN
     attempt: Attempt | None = None
 
@@ -163,8 +165,9 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
         actor = self.actor
         return {"request": self.request, "store": actor.store, "grants": actor.grants}
 
-    def body(self, form: type[Body] | None = None) -> dict[str, Any]:
-        """The validated body: by `form`, else by the view's serializer."""
+    def body(self) -> dict[str, Any]:
+        """The validated body: by the action's form, else by the view's serializer."""
+        form = self.forms.get(self.action)
         if form is not None:
             return form.read(self.data_object(), self.actor.store)
         serializer = self.get_serializer(data=self.data_object())
@@ -389,8 +392,10 @@ class PublicView(GenericViewSet):  # type: ignore[type-arg]  # no queryset
     authentication_classes: Sequence[Any] = []
     permission_classes: Sequence[type[BasePermission]] = []
     facts: ClassVar[StoreFacts] = StoreFacts(UUID(int=0))
+    forms: ClassVar[Mapping[str, type[Body]]] = {}
+    answers: ClassVar[Mapping[str, Any]] = {}
 
-    def body(self, form: type[Body]) -> dict[str, Any]:
+    def body(self) -> dict[str, Any]:
         if not isinstance(self.request.data, Mapping):
             raise refusal("_", "The body is a JSON object.")
-        return form.read(self.request.data, self.facts)
+        return self.forms[self.action].read(self.request.data, self.facts)

@@ -1,0 +1,40 @@
+"""Operators' view of orders, with their lines and history."""
+
+from typing import Any
+
+from django.contrib import admin
+from unfold.admin import ModelAdmin, TabularInline
+
+from store_modules.orders.models import Order, OrderEvent, OrderItem, OrderPayment
+from storeplatform.kernel.admin import ReadMostly
+
+
+class Lines(ReadMostly, TabularInline):
+    model = OrderItem
+    fields: Any = [
+        "sku", "name", "quantity", "unit_price", "line_total", "quantity_reserved",
+        "quantity_delivered", "quantity_returned",
+    ]  # fmt: skip
+
+
+class History(ReadMostly, TabularInline):
+    model = OrderEvent
+    fields: Any = ["created_at", "kind", "from_status", "to_status", "reason", "actor_label"]
+
+
+class Payments(ReadMostly, TabularInline):
+    model = OrderPayment
+    fields: Any = ["at", "kind", "method", "amount", "reference"]
+
+
+@admin.register(Order)
+class OrderAdmin(ReadMostly, ModelAdmin):
+    list_display = [
+        "number", "status", "customer_name", "total", "currency_code", "channel", "store",
+        "created_at",
+    ]  # fmt: skip
+    list_filter = ["status", "channel", "payment_method"]
+    list_select_related = ["store"]
+    search_fields = ["search_text"]
+    ordering = ["-id"]
+    inlines = [Lines, Payments, History]
