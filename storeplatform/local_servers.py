@@ -4,6 +4,7 @@ folder (reliability.md, section 8). A server that was merely found on a port is 
 import contextlib
 import ctypes
 import fcntl
+import hashlib
 import os
 import pwd
 import shutil
@@ -51,6 +52,7 @@ class LocalServers:
         self.durable = durable
         self.data = self.state_dir / "postgres"
         self.run = self.state_dir / "run"
+        self.home = self.state_dir
         self.account = server_account()
         self.postgres: subprocess.Popen[bytes] | None = None
         self.valkey: subprocess.Popen[bytes] | None = None
@@ -70,6 +72,8 @@ class LocalServers:
         self.state_dir.mkdir(parents=True, exist_ok=True)
         self.lock = take_lock(self.state_dir / "lock")
         try:
+            self.home = self.find_home()
+            self.data, self.run = self.placed("postgres"), self.placed("run")
             self.start_postgres()
             self.start_valkey()
         except BaseException:
@@ -190,18 +194,38 @@ class LocalServers:
             "env": {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8", "HOME": "/"},
         }
 
+    def find_home(self) -> Path:
+        """The state folder; or, when the servers' account cannot pass the folders above it (a
+        clone in root's own home), a folder of ours that it can."""
+        if self.account is None or self.can_read(self.state_dir, pass_only=True):
+            return self.state_dir
+        name = hashlib.sha256(str(self.state_dir).encode()).hexdigest()[:12]
+        home = Path("/var/tmp") / f"storeplatform-{name}"  # noqa: S108  # ours alone, see below
+        home.mkdir(mode=0o711, exist_ok=True)
+        if home.stat().st_uid != os.geteuid() or home.is_symlink():
+            raise CannotStart(f"{home} belongs to somebody else; set another STATE_DIR.")
+        return home
+
+    def placed(self, name: str) -> Path:
+        """A folder of the servers; from the state folder a link leads there."""
+        place, link = self.home / name, self.state_dir / name
+        if self.home != self.state_dir and not link.exists():
+            link.unlink(missing_ok=True)
+            link.symlink_to(place)
+        return place
+
     def own_folder(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
         if self.account is not None:
             os.chown(folder, self.account.pw_uid, self.account.pw_gid)
-            self.state_dir.chmod(self.state_dir.stat().st_mode | 0o011)  # pass through, not list
+            self.home.chmod(self.home.stat().st_mode | 0o011)  # pass through, not list
 
     def reachable(self, folder: Path, name: str) -> Path:
         """The programs' folder, or a copy in the state folder when the account cannot read it."""
         if self.account is None or self.can_read(folder):
             return folder
-        copy = self.state_dir / "programs" / f"{name}-{folder.stat().st_mtime_ns}"
+        copy = self.home / "programs" / f"{name}-{folder.stat().st_mtime_ns}"
         if not copy.exists():
             draft = copy.with_suffix(".draft")
             shutil.rmtree(draft, ignore_errors=True)
@@ -209,9 +233,10 @@ class LocalServers:
             draft.rename(copy)
         return copy
 
-    def can_read(self, folder: Path) -> bool:
+    def can_read(self, folder: Path, *, pass_only: bool = False) -> bool:
+        """Whether the account reaches a folder; `pass_only` asks about those above it."""
         tried = subprocess.run(
-            ["/bin/ls", str(folder)],
+            ["/bin/ls", "-d", f"{folder.parent}/."] if pass_only else ["/bin/ls", str(folder)],
             **self.as_account(), capture_output=True, check=False,
         )  # fmt: skip
         return tried.returncode == 0
@@ -235,8 +260,10 @@ def take_lock(file: Path) -> IO[str]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.seek(0)
+        holder = lock.read().strip() or "?"
+        lock.close()
         raise CannotStart(
-            f"Process {lock.read().strip() or '?'} uses {file.parent} already;"
+            f"Process {holder} uses {file.parent} already;"
             " stop it, or set another STATE_DIR and PORT."
         ) from None
     lock.truncate(0)

@@ -26,7 +26,9 @@ class ApiClient:
         content = b"" if body is None else json.dumps(body, default=plain).encode()
         if isinstance(body, bytes):
             content = body
-        path = path if path.startswith(("/api/", "/health")) else self.base + path
+        path = (
+            path if path.startswith(("/api/", "/health", "/docs", "/admin")) else self.base + path
+        )
         sent = {name.replace("_", "-"): value for name, value in (self.headers | headers).items()}
         content_type = sent.pop("Content-Type", "application/json")
         with TestCase.captureOnCommitCallbacks(execute=True):  # a test's transaction never commits

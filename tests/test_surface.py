@@ -31,7 +31,7 @@ def clean(path):
     """A URL pattern as a path with {names}."""
     path = re.sub(r"\(\?P<(\w+)>[^()]*(?:\([^()]*\)[^()]*)*\)", r"{\1}", path)
     path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path)
-    return path.replace("^", "").replace("$", "").replace("\\Z", "")
+    return path.replace("^", "").replace("$", "").replace("\\Z", "").replace("{pk}", "{id}")
 
 
 OPERATIONS = operations()

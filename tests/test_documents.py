@@ -1,0 +1,88 @@
+"""The documents say what the code does: guide.md's pages, each table against its source."""
+
+import re
+from pathlib import Path
+
+from openapi_spec_validator import validate
+from orjson import loads
+
+from integrations.api_keys.scopes import SCOPES
+from store_modules.stores.grants import GRANTS, STAFF_DEFAULTS
+from storeplatform.kernel.openapi import document
+from storeplatform.kernel.permissions import grant_for
+from storeplatform.kernel.viewsets import PublicView
+from tests.clients import ApiClient
+from tests.test_surface import OPERATIONS
+
+DOCS = Path(__file__).resolve().parent.parent / "DOCS" / "03-integrations"
+ENDPOINTS = (DOCS / "specs/store/endpoints.md").read_text()
+SCOPES_PAGE = (DOCS / "specs/store/auth-and-scopes.md").read_text()
+
+
+def test_every_route_and_what_it_asks_for_is_documented():
+    documented = {
+        (method, path): asks.strip("`")
+        for method, path, asks in re.findall(
+            r"^\| (GET|POST|PUT|PATCH|DELETE) \| `([^`]+)` \| (.+?) \|$", ENDPOINTS, re.MULTILINE
+        )
+    }
+    real = {}
+    for method, path, view, action in OPERATIONS:
+        public = issubclass(view, PublicView)
+        asks = "public" if public else grant_for(view, action, method.upper())
+        real[method.upper(), path] = asks or "any valid credential"
+
+    assert documented == real
+
+
+def test_the_permission_table_is_the_codes():
+    rows = re.findall(
+        r"^\| `([\w.]+)` \| (.+?) \| yes \| (yes|no) \| (yes|owner only) \|$",
+        SCOPES_PAGE,
+        re.MULTILINE,
+    )
+
+    assert rows == [
+        (
+            grant.name,
+            grant.covers,
+            "yes" if grant.name in STAFF_DEFAULTS else "no",
+            "yes" if grant.grantable else "owner only",
+        )
+        for grant in GRANTS.values()
+    ]
+
+
+def test_the_scope_table_is_the_codes():
+    rows = re.findall(r"^\| `(\w+:\w+)` \| (.+?) \|$", SCOPES_PAGE, re.MULTILINE)
+
+    assert dict(rows) == SCOPES
+
+
+def test_the_sections_that_the_guide_points_to_exist():
+    assert "## OTP for Storefront Orders" in ENDPOINTS
+    assert "## Website Chat (Integration)" in ENDPOINTS
+    assert (DOCS / "store-api-key.md").exists()
+
+
+def test_the_openapi_document_is_valid_and_complete():
+    made = loads(document())
+
+    validate(made)
+    assert made["openapi"].startswith("3.1")
+    described = {(method.upper(), path) for path, item in made["paths"].items() for method in item}
+    assert {(method.upper(), path) for method, path, _, _ in OPERATIONS} == described
+    for path, item in made["paths"].items():
+        for method, operation in item.items():
+            assert operation["security"], (method, path)
+            assert {"400", "401", "403", "404", "409", "429"} <= operation["responses"].keys()
+
+
+def test_the_document_and_its_pages_are_served(db):
+    http = ApiClient("")
+
+    assert http.get("/api/v1/openapi.json").status_code == 200
+    page = http.get("/docs")
+    assert page.status_code == 200
+    assert b"swagger" in page.content.lower()
+    assert b"https://cdn" not in page.content
