@@ -23,6 +23,7 @@ from store_modules.orders.views import OrderStatuses, OrderViewSet
 from store_modules.stores.views import AuthView, MeView, SettingsView, StaffView
 from storeplatform.kernel import health
 from storeplatform.kernel.openapi import openapi_json
+from storeplatform.kernel.views import AuditLog
 
 store_router = SimpleRouter(trailing_slash=False)
 store_router.register("api-keys", ApiKeyViewSet)
@@ -30,6 +31,7 @@ store_router.register("categories", CategoryViewSet)
 store_router.register("products", ProductViewSet)
 store_router.register("inventory/movements", MovementViewSet)
 store_router.register("inventory", InventoryViewSet)
+store_router.register("audit-log", AuditLog)
 store_router.register("customers", CustomerViewSet)
 store_router.register("orders", OrderViewSet)
 

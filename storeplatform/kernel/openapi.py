@@ -1,5 +1,6 @@
 """The OpenAPI document, read off the views' own declarations and served as bytes."""
 
+import inspect
 from functools import cache
 from typing import Any
 
@@ -10,7 +11,7 @@ from drf_spectacular.openapi import AutoSchema
 from rest_framework import serializers
 
 from storeplatform.kernel.permissions import grant_for
-from storeplatform.kernel.serializers import Computed, Money, Phone
+from storeplatform.kernel.serializers import Body, Computed, Money, Phone, WireSerializer
 
 PROBLEM = {
     "type": "object",
@@ -175,6 +176,10 @@ class DocumentGenerator(SchemaGenerator):
 def document() -> bytes:
     """The whole document, made once a process."""
     made = DocumentGenerator().get_schema(request=None, public=True)
+    inherited = {inspect.getdoc(base) for base in (Body, WireSerializer)}
+    for schema in made["components"]["schemas"].values():
+        if schema.get("description") in inherited:
+            del schema["description"]  # speaks to us, not to the reader
     made["components"]["schemas"]["Problem"] = PROBLEM
     made["components"]["securitySchemes"] = {
         "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},

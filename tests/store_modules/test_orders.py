@@ -1,13 +1,20 @@
 """Orders over both surfaces: placing, the guide's rules, moving on, editing."""
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from store_modules.catalog.models import InventoryItem, StockMovement
 from store_modules.customers.models import Customer
+from store_modules.geography.models import area_id
+from store_modules.orders.expiry import cancel_unconfirmed
 from store_modules.orders.models import Order
 from tests.factories import a_customer, a_product, a_store, an_area, an_order_body
 
 ORDERS = "/orders"
+CITY = area_id("geonames:98182")  # Baghdad, which has a centre
+CUSTOMER = {"name": "Far", "primaryPhone": "+9647709998877"}
 
 
 def stock_of(product):
@@ -419,3 +426,33 @@ def test_past_orders_are_imported_without_effects(key, store):
     assert stock_of(product) == (5, 0)
     customer = Customer.objects.get()
     assert (customer.orders_count, customer.delivered_count) == (1, 1)
+
+
+def test_unconfirmed_orders_are_cancelled_when_their_time_is_over(api, store):
+    product = a_product(store, quantity=5)
+    old = api.post(ORDERS, an_order_body(store, (product, 2))).json()
+    new = api.post(ORDERS, an_order_body(store, (product, 1))).json()
+    Order.objects.filter(pk=old["id"]).update(placed_at=timezone.now() - timedelta(hours=49))
+    assert cancel_unconfirmed() == 0
+    api.put("/settings", {"unconfirmedTtlHours": 48})
+
+    assert cancel_unconfirmed() == 1
+
+    gone = api.get(f"{ORDERS}/{old['id']}").json()
+    assert (gone["status"], gone["cancelReason"]) == ("cancelled", "not confirmed in time")
+    assert api.get(f"{ORDERS}/{new['id']}").json()["status"] == "pending"
+    assert stock_of(product) == (5, 1)
+
+
+def test_confirming_by_itself_is_withheld_while_a_risk_is_seen(api, store):
+    api.put("/settings", {"autoConfirmOrders": True})
+    product = a_product(store)
+    far = an_order_body(store, (product, 1), delivery_lat="36.19", delivery_lng="44.01")
+
+    calm = api.post(ORDERS, an_order_body(store, (product, 1))).json()
+    risky = api.post(ORDERS, far | {"addressAreaId": str(CITY), "customer": CUSTOMER}).json()
+
+    assert calm["status"] == "confirmed"
+    assert calm["confirmedAt"] is not None
+    assert risky["riskFlags"] == ["area_mismatch"]
+    assert risky["status"] == "pending"
