@@ -21,7 +21,7 @@ def cancel_unconfirmed() -> int:
     """Cancel what is overdue, a batch a store; returns how many orders that were."""
     cancelled = 0
     for trade in StoreSettings.objects.filter(unconfirmed_ttl_hours__isnull=False):
-        since = timezone.now() - timedelta(hours=trade.unconfirmed_ttl_hours)
+        since = timezone.now() - timedelta(hours=trade.unconfirmed_ttl_hours or 0)
         actor = Actor(
             store=StoreFacts(trade.store_id, currency_code=trade.currency_code),
             grants=frozenset(),
