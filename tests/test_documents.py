@@ -14,6 +14,7 @@ from storeplatform.kernel.viewsets import PublicView
 from tests.clients import ApiClient
 from tests.test_surface import OPERATIONS
 
+WITHOUT_BODY = ("/revoke", "/revoke-previous")
 DOCS = Path(__file__).resolve().parent.parent / "DOCS" / "03-integrations"
 ENDPOINTS = (DOCS / "specs/store/endpoints.md").read_text()
 SCOPES_PAGE = (DOCS / "specs/store/auth-and-scopes.md").read_text()
@@ -76,6 +77,11 @@ def test_the_openapi_document_is_valid_and_complete():
         for method, operation in item.items():
             assert operation["security"], (method, path)
             assert {"400", "401", "403", "404", "409", "429"} <= operation["responses"].keys()
+            done = next(one for code, one in operation["responses"].items() if code < "300")
+            schema = done.get("content", {}).get("application/json", {}).get("schema")
+            assert schema is None or "$ref" in schema or "properties" in schema, (method, path)
+            if method in ("post", "put", "patch") and not path.endswith(WITHOUT_BODY):
+                assert "requestBody" in operation, (method, path)
 
 
 def test_the_document_and_its_pages_are_served(db):

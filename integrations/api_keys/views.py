@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from integrations.api_keys import services
+from integrations.api_keys.answers import IssuedKeySerializer, WhoAmIAnswer
 from integrations.api_keys.authentication import ApiKeySurface
 from integrations.api_keys.models import ApiKey
 from integrations.api_keys.serializers import ApiKeySerializer, KeyChange, NewKey, Rotation
@@ -44,6 +45,7 @@ class ApiKeyFilters(WireFilterSet):
 
 
 class ApiKeyViewSet(ListModelMixin, StoreScoped[ApiKey]):
+    answers = {"create": IssuedKeySerializer, "rotate": IssuedKeySerializer}
     permissions = {
         "list": "api_keys.read",
         "retrieve": "api_keys.read",
@@ -137,6 +139,7 @@ class ApiKeyViewSet(ListModelMixin, StoreScoped[ApiKey]):
 class WhoAmI(ApiKeySurface, StoreScoped[ApiKey]):
     """What the key is that asks."""
 
+    answers = {"whoami": WhoAmIAnswer}
     permissions = {"whoami": ""}
     queryset = ApiKey.objects.all()
 

@@ -18,11 +18,13 @@ from store_modules.catalog.views import (
     ProductViewSet,
     refuse_repeated_skus,
 )
-from storeplatform.kernel.bulk import Row
+from storeplatform.kernel.bulk import BulkAnswer, Row
 from storeplatform.kernel.errors import Refusal
 
 
 class CatalogProducts(ApiKeySurface, ProductViewSet):
+    bulk_rows = (PRODUCTS.member, ProductSerializer)
+    answers = {"bulk": BulkAnswer}
     resource = "catalog"
 
     def cost(self) -> int:

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from integrations.api_keys.authentication import ApiKeySurface
+from integrations.orders.answers import OtpAnswer
 from integrations.orders.serializers import BulkOptions, OtpBody
 from integrations.otp import services as otp
 from store_modules.orders import placement
@@ -16,7 +17,7 @@ from store_modules.orders.importing import import_order
 from store_modules.orders.models import Channel, Order
 from store_modules.orders.serializers import ImportBody, OrderBody, StorefrontBody
 from store_modules.orders.views import OrderViewSet, quote_body
-from storeplatform.kernel.bulk import Bulk, Row
+from storeplatform.kernel.bulk import Bulk, BulkAnswer, Row
 from storeplatform.kernel.errors import Conflict, Refusal
 from storeplatform.kernel.money import format_money
 from storeplatform.kernel.numbers import take_numbers
@@ -27,8 +28,10 @@ ORDERS = Bulk("orders", 100)
 
 
 class KeyOrders(ApiKeySurface, OrderViewSet):
+    answers = {**OrderViewSet.answers, "send_otp": OtpAnswer, "bulk": BulkAnswer}
     permissions = {}  # cancelling needs orders:write like every change
     channel = Channel.API
+    bulk_rows = (ORDERS.member, OrderBody)
     orders_path = "/api/v1/store/integrations/orders"
     forms = {
         **OrderViewSet.forms,

@@ -22,7 +22,7 @@ from store_modules.catalog.serializers import (
 )
 from store_modules.catalog.skus import repeated_skus
 from store_modules.stores.models import StoreSettings
-from storeplatform.kernel.bulk import Bulk, Row
+from storeplatform.kernel.bulk import Bulk, BulkAnswer, Row
 from storeplatform.kernel.errors import Refusal
 from storeplatform.kernel.filters import (
     Flag,
@@ -184,9 +184,11 @@ class InventoryFilters(WireFilterSet):
 class InventoryViewSet(ListModelMixin, StoreScoped[InventoryItem]):
     """Stock figures: absolute by PUT, relative by adjust, many at once by bulk."""
 
+    answers = {"bulk": BulkAnswer}
     resource = "inventory"
     queryset = InventoryItem.objects.filter(product__deleted_at=None)
     serializer_class = InventorySerializer
+    bulk_rows = (STOCK.member, BulkStockRow)
     filterset_class = InventoryFilters
     ordering_fields = {
         "createdAt": "created_at",

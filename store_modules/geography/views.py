@@ -10,6 +10,7 @@ from django.http import Http404
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from store_modules.geography import answers
 from store_modules.geography.models import Area, Province
 from storeplatform.kernel.pagination import Query, refusal
 from storeplatform.kernel.viewsets import PublicView, search
@@ -18,6 +19,12 @@ LANGUAGES = ("en", "ar", "ku")
 
 
 class AddressReference(PublicView):
+    answers = {
+        "countries": answers.CountryAnswer,
+        "provinces": answers.ProvinceAnswer,
+        "areas": answers.AreaAnswer,
+    }
+    listing_actions = frozenset({"countries", "provinces", "areas"})
     why_public = "reference data without personal or store content"
     queryset: Any = Province.objects.none()
 

@@ -12,6 +12,7 @@ from decimal import Decimal
 from math import asin, cos, radians, sin, sqrt
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
@@ -243,6 +244,9 @@ def quote(actor: Actor, values: Mapping[str, Any], channel: Channel) -> Quote:
     if values.get("customer_id") and shelf.buyer is None:
         raise refuse("customerId", "not_found", "There is no such customer in this store.")
     shelf = with_checked_place(shelf, values)
+    day = values.get("scheduled_for")
+    if day and day < timezone.now().astimezone(ZoneInfo(actor.store.timezone or "UTC")).date():
+        raise refuse("scheduledFor", "invalid", "A day from today on.")
     lines = [line_of(shelf, item, place, values, channel) for place, item in enumerate(items)]
     fee, fee_source = delivery_fee(shelf.trade, values, channel)
     payer = values.get("delivery_fee_payer") if channel != Channel.STOREFRONT else None

@@ -9,7 +9,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from store_modules.orders import editing, lifecycle, placement
+from store_modules.orders import answers, editing, lifecycle, placement
 from store_modules.orders.models import (
     Channel,
     FulfillmentType,
@@ -123,11 +123,20 @@ class OrderViewSet(ListModelMixin, StoreScoped[Order]):
     resource = "orders"
     permissions = {"cancel": "orders.cancel", "destroy": "orders.cancel"}
     reading_actions = frozenset({"quote", "query"})
-    answers = dict.fromkeys(
-        ("create", "retrieve", "update", "partial_update", "cancel", "transition", "storefront",
-         "by_external_ref"),
-        OrderDetailSerializer,
-    ) | {"events": OrderEventSerializer}  # fmt: skip
+    answers = {
+        "create": OrderDetailSerializer,
+        "retrieve": OrderDetailSerializer,
+        "update": OrderDetailSerializer,
+        "partial_update": OrderDetailSerializer,
+        "destroy": OrderDetailSerializer,
+        "cancel": OrderDetailSerializer,
+        "transition": OrderDetailSerializer,
+        "storefront": OrderDetailSerializer,
+        "by_external_ref": OrderDetailSerializer,
+        "query": OrderDetailSerializer,
+        "events": OrderEventSerializer,
+        "quote": answers.QuoteAnswer,
+    }
     queryset = Order.objects.all()
     serializer_class = OrderSerializer
     filterset_class = OrderFilters
@@ -141,6 +150,7 @@ class OrderViewSet(ListModelMixin, StoreScoped[Order]):
         "placedAt": "placed_at",
     }
     channel = Channel.DASHBOARD
+    listing_actions = frozenset({"events", "query"})
     forms = {
         "create": OrderBody,
         "update": EditBody,
@@ -290,6 +300,7 @@ def quote_body(priced: placement.Quote) -> dict[str, Any]:
 class OrderStatuses(StoreScoped[Order]):
     """The codes, their names in three languages, and where each may go next."""
 
+    answers = {"list": answers.StatusAnswer}
     permissions = {"list": "orders.read"}
     queryset = Order.objects.all()
 

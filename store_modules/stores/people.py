@@ -15,6 +15,7 @@ from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
 from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
 from store_modules.stores.authentication import forget_sign_ins, unauthenticated
 from store_modules.stores.grants import check_grantable
@@ -412,3 +413,17 @@ def find_member(store_id: UUID, user_id: UUID) -> Membership:
     if member is None:
         raise NotFound
     return member
+
+
+def purge() -> int:
+    """Forget failures older than a day, and tokens and sign-ins ninety days after their end."""
+    now = timezone.now()
+    old = now - settings.SIGN_IN_LIFETIME
+    gone = (
+        LoginFailure.objects.filter(created_at__lt=now - timedelta(days=1)),
+        OutstandingToken.objects.filter(expires_at__lt=now),
+        SignIn.objects.filter(expires_at__lt=old),
+        PasswordReset.objects.filter(expires_at__lt=old),
+        Invitation.objects.filter(expires_at__lt=old),
+    )
+    return sum(rows.delete()[0] for rows in gone)

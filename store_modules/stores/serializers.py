@@ -144,7 +144,27 @@ class Pickup(Body):
         }
 
 
+PAYMENT_METHODS = ["cod", "cash", "card", "bank_transfer", "wallet", "prepaid"]
+
+
+class Country(serializers.CharField):
+    """An ISO 3166-1 code."""
+
+    def to_internal_value(self, data: Any) -> str:
+        code = super().to_internal_value(data).strip().upper()
+        if countries.get(alpha_2=code) is None:
+            raise serializers.ValidationError("An ISO 3166-1 code, such as IQ.")
+        return code
+
+
 class StoreSettingsSerializer(WireSerializer[StoreSettings]):
+    country_code = Country(max_length=2)
+    otp_countries = serializers.ListField(
+        child=Country(max_length=2), min_length=1, max_length=250, required=False
+    )
+    storefront_payment_methods = serializers.ListField(
+        child=Choice(choices=PAYMENT_METHODS), min_length=1, max_length=6, required=False
+    )
     pickup = Pickup(required=False, allow_null=True)
 
     class Meta:
@@ -185,11 +205,6 @@ class StoreSettingsSerializer(WireSerializer[StoreSettings]):
     def validate_currencyCode(self, code: str) -> str:  # noqa: N802  # DRF looks for the wire name
         if not is_currency(code.upper()):
             raise serializers.ValidationError("An active ISO 4217 code, such as IQD.")
-        return code.upper()
-
-    def validate_countryCode(self, code: str) -> str:  # noqa: N802
-        if countries.get(alpha_2=code.upper()) is None:
-            raise serializers.ValidationError("An ISO 3166-1 code, such as IQ.")
         return code.upper()
 
     def validate_timezone(self, name: str) -> str:

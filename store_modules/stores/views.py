@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework_simplejwt.tokens import AccessToken
 
-from store_modules.stores import people, trading
+from store_modules.stores import answers, people, trading
 from store_modules.stores.grants import GRANTS, STAFF_DEFAULTS, effective
 from store_modules.stores.models import Membership, SignIn, StoreSettings, User
 from store_modules.stores.serializers import (
@@ -78,6 +78,9 @@ def tokens_response(tokens: people.Tokens, *, status: int = 200, cookie: bool = 
 class AuthView(PublicView):
     """What a person does before there is a token, or with a refresh token in hand."""
 
+    answers = dict.fromkeys(("register", "login", "refresh", "accept"), answers.TokensAnswer) | {
+        "forgot": answers.SentAnswer
+    }
     why_public = "passwords and refresh tokens are checked, failures counted"
     forms = {
         "register": Registration,
@@ -147,6 +150,13 @@ def check_same_site(request: Request) -> None:
 class MeView(StoreScoped[Any]):
     """The signed-in person and their sign-ins."""
 
+    answers = {
+        "me": answers.MeAnswer,
+        "change_me": answers.ChangedMeAnswer,
+        "sessions": answers.SignInAnswer,
+        "switch_store": answers.TokensAnswer,
+    }
+    listing_actions = frozenset({"sessions"})
     permissions = dict.fromkeys(
         ("me", "change_me", "sessions", "end_session", "switch_store", "change_password"), ""
     )
@@ -325,6 +335,11 @@ def written_facts(
 class StaffView(StoreScoped[Membership]):
     """The colleagues and what each may do."""
 
+    answers = dict.fromkeys(("list", "retrieve", "update"), answers.MemberAnswer) | {
+        "create": answers.InvitationAnswer,
+        "matrix": answers.PermissionAnswer,
+    }
+    listing_actions = frozenset({"matrix"})
     permissions = {
         "list": "staff.read",
         "retrieve": "staff.read",

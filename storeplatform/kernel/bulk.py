@@ -8,15 +8,34 @@ from typing import Any
 
 import orjson
 from django.db import transaction
+from rest_framework import serializers
 from rest_framework.response import Response
 
 from storeplatform.kernel.errors import Refusal
 from storeplatform.kernel.idempotency import Answer, Attempt
 from storeplatform.kernel.parsing import dumps
 from storeplatform.kernel.problems import refusal_from, refusal_members
+from storeplatform.kernel.serializers import Body, Choice
 from storeplatform.kernel.transactions import in_transaction
 
 Row = Mapping[str, Any]
+
+
+class BulkResult(Body):
+    """What became of one row; the row's own members stand beside these."""
+
+    index = serializers.IntegerField()
+    status = Choice(choices=["created", "updated", "failed"])
+    error = serializers.DictField(required=False)
+
+
+class BulkAnswer(Body):
+    """201 when every row was carried out, 207 when some were, 400 when none."""
+
+    summary = serializers.DictField(child=serializers.IntegerField())
+    results = BulkResult(many=True)
+
+
 # Carries out one row and answers its result: {"status": "created", …}.
 CarryOut = Callable[[int, Row], dict[str, Any]]
 

@@ -8,6 +8,7 @@ import orjson
 from django.http import HttpRequest, HttpResponse
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers
 
 from storeplatform.kernel.permissions import grant_for
@@ -41,6 +42,10 @@ PROBLEMS = {
     "409": "The present state is in the way.",
     "429": "Over a limit; `Retry-After` says when to come back.",
 }
+
+
+NO_CONTENT = frozenset({"destroy", "logout", "reset", "change_password", "end_session"})
+CREATING = frozenset({"create", "register", "storefront"})
 
 
 class OperationSchema(AutoSchema):
@@ -81,6 +86,12 @@ class OperationSchema(AutoSchema):
 
     def get_request_serializer(self) -> Any:
         form = getattr(self.view, "forms", {}).get(self.view.action)
+        if self.view.action == "bulk":
+            member, row = self.view.bulk_rows
+            options = dict(form().fields) if form else {}
+            name = f"Bulk{row.__name__.removesuffix('Serializer').removesuffix('Body')}"
+            row = row(many=True, context={"store": None})
+            return inline_serializer(name, {**options, member: row})
         if form is not None:
             return form()
         if self.view.action in ("create", "update", "partial_update", "upsert"):
@@ -134,14 +145,14 @@ class OperationSchema(AutoSchema):
             }
             for code, text in PROBLEMS.items()
         }
-        if self.method == "DELETE" and self.view.action == "destroy":
+        if self.view.action in NO_CONTENT and self.view.action not in self.view.answers:
             return {"204": {"description": "Done."}, **bodies}
-        status = "201" if self.view.action in ("create", "register", "storefront") else "200"
+        status = "201" if self.view.action in CREATING else "200"
         serializer = self.view_serializer()
         schema: dict[str, Any] = {"type": "object"}
         if serializer is not None:
             schema = self.resolve_serializer(serializer, direction).ref
-        if self.view.action == "list":
+        if self.view.action == "list" or self.view.action in self.view.listing_actions:
             schema = envelope(schema)
         content = {"application/json": {"schema": schema}}
         return {status: {"description": "Done.", "content": content}, **bodies}

@@ -57,6 +57,8 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
     cursor_only: ClassVar[bool] = False
     forms: ClassVar[Mapping[str, type[Body]]] = {}  # what an action reads
     answers: ClassVar[Mapping[str, Any]] = {}  # what it answers, where not the view's serializer
+    bulk_rows: ClassVar[tuple[str, Any] | None] = None  # member and serializer of bulk rows
+    listing_actions: ClassVar[frozenset[str]] = frozenset()  # answer `items` beside `list`
     lookup_value_regex = UUID_PATTERN
     attempt: Attempt | None = None
 
@@ -394,6 +396,7 @@ class PublicView(GenericViewSet):  # type: ignore[type-arg]  # no queryset
     facts: ClassVar[StoreFacts] = StoreFacts(UUID(int=0))
     forms: ClassVar[Mapping[str, type[Body]]] = {}
     answers: ClassVar[Mapping[str, Any]] = {}
+    listing_actions: ClassVar[frozenset[str]] = frozenset()
 
     def body(self) -> dict[str, Any]:
         if not isinstance(self.request.data, Mapping):

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.utils import timezone
 
 from store_modules.catalog.models import InventoryItem, StockMovement
@@ -456,3 +457,15 @@ def test_confirming_by_itself_is_withheld_while_a_risk_is_seen(api, store):
     assert calm["confirmedAt"] is not None
     assert risky["riskFlags"] == ["area_mismatch"]
     assert risky["status"] == "pending"
+
+
+def test_an_order_is_not_scheduled_for_a_day_that_is_over(key, store):
+    product = a_product(store)
+    with time_machine.travel("2026-11-24T22:30:00Z", tick=False):  # the 25th in Baghdad
+        past = key.post(ORDERS, an_order_body(store, (product, 1), scheduledFor="2026-11-24"))
+        today = key.post(ORDERS, an_order_body(store, (product, 1), scheduledFor="2026-11-25"))
+
+    assert past.status_code == 400
+    assert "scheduledFor" in past.json()["errors"]
+    assert today.status_code == 201
+    assert today.json()["scheduledFor"] == "2026-11-25"

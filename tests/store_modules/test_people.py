@@ -9,6 +9,7 @@ from django.utils import timezone
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
 from store_modules.stores.models import Invitation, LoginFailure, Membership, SignIn
+from store_modules.stores.people import purge
 from storeplatform.kernel.cache import ShortMemory
 from storeplatform.kernel.models import AuditEvent
 from tests.clients import ApiClient, anonymous, client_of
@@ -301,6 +302,8 @@ def test_settings_are_changed_but_not_the_currency_of_amounts(api, store):
         {"taxRate": "101"},
         {"cashRounding": "0.5"},
         {"weekStartsOn": "someday"},
+        {"otpCountries": ["IQ", "Narnia"]},
+        {"storefrontPaymentMethods": ["barter"]},
     ):
         assert api.put("/settings", wrong).status_code == 400, wrong
 
@@ -331,3 +334,14 @@ def test_a_disabled_user_is_out_within_the_memory(store):
         memory.clear()
 
     assert client.get("/products").json()["code"] == "no_store_membership"
+
+
+def test_what_has_ended_long_ago_is_forgotten(public, registered):
+    public.post("/auth/login", {"login": "owner@example.com", "password": "wrong password"})
+
+    assert purge() == 0
+    with time_machine.travel(timezone.now() + timedelta(days=200), tick=False):
+        assert purge() >= 3
+
+    assert not LoginFailure.objects.exists()
+    assert not SignIn.objects.exists()
