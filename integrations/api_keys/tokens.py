@@ -9,6 +9,7 @@ from dataclasses import dataclass
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 PREFIX = "stk_"
 TOKEN = re.compile(r"(st[kt]_[0-9A-Za-z]{16})\.([0-9A-Za-z]{40})([0-9A-Za-z]{6})")
+TOKEN_ANYWHERE = re.compile(f"(?={TOKEN.pattern})")  # also where two overlap
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def key_id_of(text: str) -> str | None:
 
 def exposed_key_ids(text: str) -> list[str]:
     """Ids of the well-formed keys that stand anywhere in a text."""
-    return [m[1] for m in TOKEN.finditer(text) if checksum(m[1], m[2]) == m[3]]
+    return [m[1] for m in TOKEN_ANYWHERE.finditer(text) if checksum(m[1], m[2]) == m[3]]
 
 
 def hash_token(text: str, pepper: bytes) -> str:

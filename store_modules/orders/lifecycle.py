@@ -174,6 +174,7 @@ def deliver_partly(order: Order, actor: Actor, reason: str | None, lines: Lines)
         message = "Partly delivered is more than nothing and less than everything."
         raise Refusal("validation_error", message, lines=[message])
     net = order.subtotal - order.discount_total
+    credited = ZERO
     for item in items.values():
         item.quantity_delivered = arrived.get(item.pk, 0)
         missing = item.quantity - item.quantity_delivered
@@ -181,8 +182,9 @@ def deliver_partly(order: Order, actor: Actor, reason: str | None, lines: Lines)
             item.line_total, item.quantity, item.quantity_delivered, missing, order.currency_code
         )
         order.returns_total += value + share_of_tax(
-            value, net, order.tax_total, order.currency_code
+            value, net, order.tax_total, order.currency_code, before=credited
         )
+        credited += value
     OrderItem.objects.bulk_update(items.values(), ["quantity_delivered"])
     order.fulfillment_status = FulfillmentStatus.RETURN_TO_HUB
     finish_delivery(order, actor)

@@ -93,7 +93,7 @@ def totals_of(lines: Sequence[Line], terms: Terms) -> Totals:
     discount_total = sum((line.discount for line in line_totals), ZERO)
     net = subtotal - discount_total
     fee = ZERO if terms.store_pays_delivery else terms.delivery_fee
-    delivery_discount = min(terms.delivery_discount, fee)
+    delivery_discount = min(max(terms.delivery_discount, ZERO), fee)
     rate = terms.tax_rate / 100
     if terms.prices_include_tax:
         tax_total, tax_included = ZERO, round_money(net - net / (1 + rate), currency)
@@ -127,8 +127,20 @@ def value_of_units(
     return worth(first + count) - worth(first)
 
 
-def share_of_tax(value: Decimal, net: Decimal, tax_total: Decimal, currency: str) -> Decimal:
-    """The part of the order's added tax that belongs to a part of its net."""
+def share_of_tax(
+    value: Decimal,
+    net: Decimal,
+    tax_total: Decimal,
+    currency: str,
+    *,
+    before: Decimal = ZERO,
+) -> Decimal:
+    """The part of the order's added tax that belongs to a part of its net, after parts worth
+    `before` had theirs: differences of cumulative shares, so that all parts together are it."""
     if not net or not tax_total:
         return ZERO
-    return round_money(tax_total * value / net, currency)
+
+    def share(part: Decimal) -> Decimal:
+        return round_money(tax_total * part / net, currency)
+
+    return share(before + value) - share(before)

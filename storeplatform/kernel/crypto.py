@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 
 NONCE_BYTES = 12
+LEAST_BYTES = 2 + NONCE_BYTES + 16  # version, nonce, tag
 
 
 class Undecipherable(Exception):
@@ -48,9 +49,10 @@ def encrypt(data: bytes, context: bytes) -> bytes:
 
 
 def decrypt(sealed: bytes, context: bytes) -> bytes:
+    """The data that `encrypt` sealed. Raises Undecipherable."""
     version, nonce, text = int.from_bytes(sealed[:2]), sealed[2:14], sealed[14:]
     key = settings.KEYS["FIELD_KEY"].get(version)
-    if key is None:
+    if key is None or len(sealed) < LEAST_BYTES:
         raise Undecipherable
     try:
         return cipher(version, key).decrypt(nonce, text, context)

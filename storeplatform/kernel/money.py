@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Sequence
-from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
+from math import lcm
 from typing import Any
 
 from babel.numbers import get_currency_precision
@@ -39,7 +40,8 @@ def is_currency(code: str) -> bool:
 
 
 def round_money(amount: Decimal, currency: str) -> Decimal:
-    return amount.quantize(quantum(currency), ROUND_HALF_UP)
+    """Half-up, away from zero; never a negative zero."""
+    return amount.quantize(quantum(currency), ROUND_HALF_UP) + 0
 
 
 def round_to_multiple(amount: Decimal, multiple: Decimal) -> Decimal:
@@ -57,7 +59,9 @@ def parse_money(value: Any, currency: str) -> Decimal:
     """An amount from a string or a JSON number. Raises MoneyError."""
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
         raise MoneyError("invalid", "An amount as a decimal string or number.")
-    written = format(value, "f") if isinstance(value, Decimal) else str(value).strip()
+    written = str(value).strip()
+    if isinstance(value, Decimal) and "E-" in written:  # as 0.0000001 is spelled
+        written = format(value, "f")
     match = AMOUNT.fullmatch(written)
     if match is None or not written.isascii():
         raise MoneyError("invalid", "An amount as a decimal string or number.")
@@ -68,21 +72,22 @@ def parse_money(value: Any, currency: str) -> Decimal:
     amount = Decimal(written)
     if abs(amount) > MAX_AMOUNT:
         raise MoneyError("max_value", f"At most {MAX_AMOUNT}.")
-    return amount.quantize(quantum(currency))
+    return amount.quantize(quantum(currency)) + 0
 
 
 def allocate(amount: Decimal, weights: Sequence[Decimal], currency: str) -> list[Decimal]:
-    """`amount` in shares proportional to `weights`: largest remainder first, Σ shares = amount."""
-    whole = sum(weights, Decimal(0))
+    """`amount`, in minor units, in shares proportional to `weights`: largest remainder first,
+    Σ shares = amount. Counted in integers, so exact at any size. Weights are not negative; when
+    all are zero nothing is shared out."""
+    fractions = [weight.as_integer_ratio() for weight in weights]
+    scale = lcm(*(below for _, below in fractions))
+    parts = [above * (scale // below) for above, below in fractions]
+    whole = sum(parts)
     if not whole:
         return [Decimal(0) for _ in weights]
     unit = quantum(currency)
-    exact = [amount * weight / whole for weight in weights]
-    shares = [share.quantize(unit, ROUND_FLOOR) for share in exact]
-    missing = int((amount - sum(shares, Decimal(0))) / unit)
-    by_remainder = sorted(
-        range(len(weights)), key=lambda place: (shares[place] - exact[place], place)
-    )
-    for place in by_remainder[:missing]:
-        shares[place] += unit
-    return shares
+    units = int(amount / unit)
+    shares, remainders = zip(*(divmod(units * part, whole) for part in parts), strict=True)
+    by_remainder = sorted(range(len(parts)), key=lambda place: (-remainders[place], place))
+    lucky = set(by_remainder[: units - sum(shares)])
+    return [(share + (place in lucky)) * unit for place, share in enumerate(shares)]

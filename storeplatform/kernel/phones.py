@@ -22,20 +22,18 @@ class PhoneError(ValueError):
 
 @lru_cache(maxsize=20_000)
 def normalise_phone(text: str, country: str, *, mobile: bool = True) -> str:
-    """`٠٧٧٠ 123 4567`, `7701234567` or `00964 770…` as `+9647701234567`. Raises PhoneError."""
+    """`٠٧٧٠ 123 4567`, `7701234567` or `00964 770…` as `+9647701234567`. A foreign number needs its
+    `+` or `00`: a local one with a digit too many would pass for one. Raises PhoneError."""
     written = text.strip().translate(DIGITS)
     if not SPELLING.fullmatch(written):
         raise PhoneError("A phone number has digits, spaces and dashes only.")
     if written.startswith("00"):
         written = "+" + written[2:].lstrip()
-    for candidate in (written, "+" + written):
-        try:
-            number = phonenumbers.parse(candidate, country)
-        except phonenumbers.NumberParseException:
-            continue
-        if phonenumbers.is_valid_number(number):
-            break
-    else:
+    try:
+        number = phonenumbers.parse(written, country)
+    except phonenumbers.NumberParseException:
+        raise PhoneError("This is not a valid phone number.") from None
+    if not phonenumbers.is_valid_number(number):
         raise PhoneError("This is not a valid phone number.")
     if mobile and phonenumbers.number_type(number) not in MOBILE:
         raise PhoneError("A mobile number is needed, one that can receive messages.")
@@ -43,8 +41,8 @@ def normalise_phone(text: str, country: str, *, mobile: bool = True) -> str:
 
 
 def mask_phone(phone: str) -> str:
-    """`+964770***4567`, enough for its owner to know it."""
-    return f"{phone[:7]}***{phone[-4:]}"
+    """`+964770***4567`, enough for its owner to know it; three digits or more stay hidden."""
+    return f"{phone[:-7][:7]}***{phone[-4:]}"
 
 
 def country_of(phone: str) -> str:

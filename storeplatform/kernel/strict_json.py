@@ -10,8 +10,12 @@ MAX_DEPTH = 32
 MAX_MEMBERS = 10_000
 MAX_DIGITS = 15
 MAX_EXPONENT = 20
-STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-BAD_ESCAPE = re.compile(rb"\\u00(?:0[0-8bcefBCEF]|1[0-9a-fA-F])|\\[bf]|\\u[dD][89a-fA-F]")
+# Possessive, and content with a missing end quote, so that no body is read more than once.
+STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+# Escapes that may spell a forbidden character. A false alarm costs one walk.
+SUSPECT = re.compile(rb"\\(?:u00(?:0[0-8bcefBCEF]|1|7[fF])|[bf]|u[dD][89a-fA-F])|\x7f")
+FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 NUMBER = re.compile(r"-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?")
 
 
@@ -33,6 +37,8 @@ def loads(body: bytes) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         nonlocal members
         members += len(pairs)
+        if members > MAX_MEMBERS:
+            raise MalformedJSON(f"More than {MAX_MEMBERS} members.")
         made = dict(pairs)
         if len(made) != len(pairs):
             raise MalformedJSON("An object names a member twice.")
@@ -48,12 +54,8 @@ def loads(body: bytes) -> Any:
         )
     except ValueError:
         raise MalformedJSON("The body is not JSON.") from None
-    if members > MAX_MEMBERS:
-        raise MalformedJSON(f"More than {MAX_MEMBERS} members.")
-    if b"\\" in body:
+    if (b"\\" in body or b"\x7f" in body) and SUSPECT.search(body):
         check_strings(value)
-    elif "\x7f" in text:
-        raise MalformedJSON("A text holds a control character.")
     return value
 
 
@@ -61,23 +63,21 @@ def check_shape(body: bytes) -> None:
     """Depth, before the recursive parser meets it."""
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return
-    depth = deepest = 0
-    for byte in STRINGS.sub(b"", body):
+    depth = 0
+    for byte in STRINGS.sub(b"", body).translate(None, NO_BRACKETS):
         if byte in b"[{":
             depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
+            if depth > MAX_DEPTH:
+                raise MalformedJSON(f"Nested deeper than {MAX_DEPTH}.")
+        else:
             depth -= 1
-    if deepest > MAX_DEPTH:
-        raise MalformedJSON(f"Nested deeper than {MAX_DEPTH}.")
 
 
 def check_strings(value: Any) -> None:
     """Escapes may spell what raw text could not: controls and halves of surrogate pairs."""
     if isinstance(value, str):
-        for letter in value:
-            if (letter < " " and letter not in "\t\n\r") or "\ud800" <= letter <= "\udfff":
-                raise MalformedJSON("A text holds a control character or half a surrogate pair.")
+        if FORBIDDEN.search(value):
+            raise MalformedJSON("A text holds a control character or half a surrogate pair.")
     elif isinstance(value, list):
         for inner in value:
             check_strings(inner)
@@ -92,7 +92,7 @@ def constant(name: str) -> Any:
 
 
 def integer(text: str) -> int:
-    if len(text) > 20 or abs(int(text)) >= 2**63:
+    if len(text) > 20 or not -(2**63) <= int(text) < 2**63:
         raise MalformedJSON("A whole number is larger than 64 bits.")
     return int(text)
 
@@ -106,4 +106,7 @@ def decimal(text: str) -> Decimal:
         raise MalformedJSON(f"A number's exponent is beyond {MAX_EXPONENT}.")
     if len(whole) > MAX_DIGITS or len(places) > MAX_EXPONENT:
         raise MalformedJSON("A number has too many digits.")
-    return Decimal(text)
+    value = Decimal(text)
+    if value and value.adjusted() >= MAX_DIGITS:
+        raise MalformedJSON("A number has too many digits.")
+    return value
