@@ -30,7 +30,9 @@ from store_modules.orders.status import (
     allowed,
 )
 from store_modules.orders.totals import share_of_tax, value_of_units
+from store_modules.stores.models import StoreSettings
 from storeplatform.kernel.errors import Conflict, NotFound, Refusal
+from storeplatform.kernel.money import round_to_multiple
 from storeplatform.kernel.tenancy import Actor
 
 ZERO = Decimal(0)
@@ -163,6 +165,9 @@ def deliver_partly(order: Order, actor: Actor, reason: str | None, lines: Lines)
     """Some units arrived; the value of the others is credited and they travel back."""
     items = {item.pk: item for item in order.items.all()}
     arrived = {line["item_id"]: line["quantity"] for line in lines}
+    if len(arrived) < len(lines):
+        message = "A line of the order stands twice."
+        raise Refusal("validation_error", message, lines=[message])
     if unknown := [str(item_id) for item_id in arrived if item_id not in items]:
         message = "There is no such line in this order."
         raise Refusal("not_found", message, lines=[f"{item_id}: {message}" for item_id in unknown])
@@ -187,11 +192,21 @@ def deliver_partly(order: Order, actor: Actor, reason: str | None, lines: Lines)
         credited += value
     OrderItem.objects.bulk_update(items.values(), ["quantity_delivered"])
     order.fulfillment_status = FulfillmentStatus.RETURN_TO_HUB
-    finish_delivery(order, actor)
+    round_cash_again(order)
+    finish_delivery(order, actor, credited=credited)
 
 
-def finish_delivery(order: Order, actor: Actor) -> None:
-    """The customer paid at the door; without a courier in between the cash is the store's."""
+def round_cash_again(order: Order) -> None:
+    """What is left to collect in cash is a multiple of the store's smallest note again."""
+    if order.payment_method == PaymentMethod.COD:
+        trade = StoreSettings.objects.get(store_id=order.store_id)
+        due = amount_due(order)
+        order.returns_total += due - round_to_multiple(due, trade.cash_rounding)
+
+
+def finish_delivery(order: Order, actor: Actor, *, credited: Decimal = ZERO) -> None:
+    """The customer paid at the door; without a courier in between the cash is the store's.
+    `credited` is the net value that did not arrive."""
     order.delivered_at = timezone.now()
     due = amount_due(order)
     if order.payment_method == PaymentMethod.COD:
@@ -202,7 +217,7 @@ def finish_delivery(order: Order, actor: Actor) -> None:
         count_order(
             order.customer_id,
             delivered_count=1,
-            total_spent=order.subtotal - order.discount_total - order.returns_total,
+            total_spent=order.subtotal - order.discount_total - credited,
         )
 
 

@@ -5,7 +5,7 @@ import unicodedata
 
 FORBIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff"  # controls and lone surrogates
-    "\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]"  # direction overrides
+    "\u202a-\u202e\u2066-\u2069]"  # direction overrides; plain marks come with pasted Arabic
 )
 LINE_BREAKS = re.compile("[\t\n\r\u2028\u2029]")
 # Accents, harakat and tatweel.

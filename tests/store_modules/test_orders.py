@@ -469,3 +469,23 @@ def test_an_order_is_not_scheduled_for_a_day_that_is_over(key, store):
     assert "scheduledFor" in past.json()["errors"]
     assert today.status_code == 201
     assert today.json()["scheduledFor"] == "2026-11-25"
+
+
+def test_cash_left_by_a_partial_delivery_is_rounded_again(api, store):
+    api.put("/settings", {"cashRounding": "250"})
+    product = a_product(store, price=3333, quantity=10)
+    order = api.post(ORDERS, an_order_body(store, (product, 3))).json()
+    path = f"{ORDERS}/{order['id']}/transition"
+    for to in ("confirmed", "shipped"):
+        api.post(path, {"to": to})
+    line = {"itemId": order["items"][0]["id"], "quantity": 1}
+
+    twice = api.post(path, {"to": "partially_delivered", "lines": [line, line]})
+    partly = api.post(path, {"to": "partially_delivered", "lines": [line]}).json()
+
+    assert order["total"] == "15000"
+    assert twice.status_code == 400
+    assert (partly["currentTotal"], partly["amountPaid"], partly["amountDue"]) == (
+        "8250", "8250", "0",
+    )  # fmt: skip
+    assert Customer.objects.get().total_spent == 3333
