@@ -11,9 +11,9 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ('catalog', '0002_first'),
-        ('orders', '0001_first'),
-        ('stores', '0001_first'),
+        ('catalog', '0002_links'),
+        ('orders', '0001_tables'),
+        ('stores', '0001_tables'),
     ]
 
     operations = [

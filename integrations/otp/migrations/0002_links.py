@@ -9,8 +9,8 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ('otp', '0001_first'),
-        ('stores', '0001_first'),
+        ('otp', '0001_tables'),
+        ('stores', '0001_tables'),
     ]
 
     operations = [

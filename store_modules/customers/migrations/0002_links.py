@@ -10,9 +10,9 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ('customers', '0001_first'),
-        ('geography', '0001_first'),
-        ('stores', '0001_first'),
+        ('customers', '0001_tables'),
+        ('geography', '0001_tables'),
+        ('stores', '0001_tables'),
     ]
 
     operations = [

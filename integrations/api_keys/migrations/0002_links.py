@@ -10,8 +10,8 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ('api_keys', '0001_first'),
-        ('stores', '0001_first'),
+        ('api_keys', '0001_tables'),
+        ('stores', '0001_tables'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

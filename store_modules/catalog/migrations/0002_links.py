@@ -11,8 +11,8 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ('catalog', '0001_first'),
-        ('stores', '0001_first'),
+        ('catalog', '0001_tables'),
+        ('stores', '0001_tables'),
     ]
 
     operations = [

@@ -17,8 +17,8 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ("kernel", "0001_database_functions"),
-        ('customers', '0001_first'),
-        ('geography', '0001_first'),
+        ('customers', '0001_tables'),
+        ('geography', '0001_tables'),
     ]
 
     operations = [
