@@ -244,7 +244,13 @@ INSTALLED_APPS = [
     "store_modules.geography",
     "store_modules.catalog",
     "store_modules.customers",
+    "store_modules.purchasing",
+    "store_modules.discounts",
+    "store_modules.shipping",
     "store_modules.orders",
+    "store_modules.cashier",
+    "store_modules.expenses",
+    "store_modules.analytics",
     "integrations.api_keys",
     "integrations.otp",
 ]

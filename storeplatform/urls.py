@@ -10,7 +10,9 @@ from rest_framework.routers import SimpleRouter
 
 from integrations.api_keys.views import ApiKeyViewSet, WhoAmI
 from integrations.catalog.views import CatalogInventory, CatalogMovements, CatalogProducts
-from integrations.orders.views import KeyOrders
+from integrations.orders.views import KeyOrders, KeyReturnRequests
+from store_modules.analytics.views import Analytics
+from store_modules.cashier.views import CashierView, SaleViewSet, SessionViewSet
 from store_modules.catalog.views import (
     CategoryViewSet,
     InventoryViewSet,
@@ -18,8 +20,12 @@ from store_modules.catalog.views import (
     ProductViewSet,
 )
 from store_modules.customers.views import CustomerViewSet
+from store_modules.discounts.views import CodeViewSet, RuleViewSet
+from store_modules.expenses.views import ExpenseViewSet
 from store_modules.geography.views import AddressReference
-from store_modules.orders.views import OrderStatuses, OrderViewSet
+from store_modules.orders.views import OrderStatuses, OrderViewSet, ReturnRequestViewSet
+from store_modules.purchasing.views import PurchaseViewSet, SupplierViewSet
+from store_modules.shipping.views import PackageSizeViewSet, ShippingRuleViewSet
 from store_modules.stores.views import AuthView, MeView, SettingsView, StaffView
 from storeplatform.kernel import health
 from storeplatform.kernel.openapi import openapi_json
@@ -34,9 +40,20 @@ store_router.register("inventory", InventoryViewSet)
 store_router.register("audit-log", AuditLog)
 store_router.register("customers", CustomerViewSet)
 store_router.register("orders", OrderViewSet)
+store_router.register("return-requests", ReturnRequestViewSet)
+store_router.register("suppliers", SupplierViewSet)
+store_router.register("purchase-orders", PurchaseViewSet)
+store_router.register("discounts/rules", RuleViewSet)
+store_router.register("discounts/codes", CodeViewSet)
+store_router.register("shipping/rules", ShippingRuleViewSet)
+store_router.register("package-sizes", PackageSizeViewSet)
+store_router.register("expenses", ExpenseViewSet)
+store_router.register("cashier/sessions", SessionViewSet)
+store_router.register("cashier/sales", SaleViewSet, basename="sale")
 
 key_router = SimpleRouter(trailing_slash=False)
 key_router.register("orders", KeyOrders, basename="key-orders")
+key_router.register("return-requests", KeyReturnRequests, basename="key-returns")
 key_router.register("catalog/products", CatalogProducts, basename="key-catalog")
 key_router.register("catalog/inventory/movements", CatalogMovements, basename="key-movements")
 key_router.register("catalog/inventory", CatalogInventory, basename="key-inventory")
@@ -73,6 +90,15 @@ address_paths: list[URLPattern | URLResolver] = [
 
 store_paths: list[URLPattern | URLResolver] = [
     path("order-statuses", deed(OrderStatuses, get="list")),
+    path("analytics/sales", deed(Analytics, post="sales")),
+    path("analytics/products", deed(Analytics, post="products")),
+    path("analytics/customers", deed(Analytics, post="customers")),
+    path("analytics/expenses", deed(Analytics, post="expenses")),
+    path("analytics/revenue", deed(Analytics, post="revenue")),
+    path("cashier/settings", deed(CashierView, get="retrieve", put="update")),
+    path("cashier/pinned", deed(CashierView, get="pinned", post="pin")),
+    path("cashier/pinned/reorder", deed(CashierView, put="reorder")),
+    path("cashier/pinned/<uuid:product_id>", deed(CashierView, delete="unpin")),
     path("settings", deed(SettingsView, get="retrieve", post="create", put="update")),
     path("permissions", deed(StaffView, get="matrix")),
     path("staff", deed(StaffView, get="list", post="create")),
@@ -81,6 +107,8 @@ store_paths: list[URLPattern | URLResolver] = [
 
 key_paths: list[URLPattern | URLResolver] = [
     path("whoami", deed(WhoAmI, get="whoami")),
+    path("orders/<uuid:order_id>/return-request", deed(KeyReturnRequests, post="ask_for")),
+    path("orders/<uuid:order_id>/return-requests", deed(KeyReturnRequests, get="of_order")),
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [

@@ -58,6 +58,22 @@ HOSTILE_BODIES = [
 ]
 
 
+LINE = {"itemId": ANY_ID, "quantity": 1}
+VALID_BODIES = {
+    "transition": {"to": "confirmed"},
+    "merge": {"intoCustomerId": ANY_ID},
+    "fulfillment": {"status": "at_hub"},
+    "check_in": {"lines": [{"itemId": ANY_ID, "restock": 1}]},
+    "pay": {"amount": "1", "method": "cash"},
+    "refunds": {"amount": "1", "method": "cash"},
+    "refund": {"method": "cash"},
+    "receive": {"items": [LINE]},
+    "close": {"countedCash": "1"},
+    "move_cash": {"type": "pay_in", "amount": "1", "reason": "x"},
+    "render": {"orderId": ANY_ID},
+}
+
+
 def fill(path, value=ANY_ID):
     return re.sub(r"\{key_id\}", "stk_0123456789ABCDEF", re.sub(r"\{(?!key_id)\w+\}", value, path))
 
@@ -91,11 +107,9 @@ def client_for(view, store):
 )
 def test_an_unknown_id_is_not_found_in_one_way(store, method, path, view, action):
     client = client_for(view, store)
-    body = {"reason": None, "name": "x", "to": "confirmed", "intoCustomerId": ANY_ID}
-    if action in ("update", "partial_update") and "inventory" in path:
-        body = {"quantityOnHand": 1}
-    if action == "rotate":
-        body = {}
+    body = VALID_BODIES.get(action, {})
+    if action in ("update", "partial_update"):
+        body = {"quantityOnHand": 1} if "inventory" in path else {"name": "x"}
 
     unknown = client.request(method, fill(path), body)
     garbage = client.request(method, fill(path, "not-an-id"), body)

@@ -1,14 +1,22 @@
 """Another store's row does not exist: every route with an id, on both surfaces, with real rows."""
 
+import uuid
+
 import pytest
 
 from integrations.api_keys.models import ApiKey
+from store_modules.cashier.models import CashierSession
 from store_modules.catalog.models import Category, InventoryItem, Product
 from store_modules.customers.models import Customer
-from store_modules.orders.models import Order
+from store_modules.discounts.models import DiscountCode, DiscountRule
+from store_modules.expenses.models import Expense
+from store_modules.orders.models import Order, ReturnRequest
+from store_modules.purchasing.models import PurchaseOrder, Supplier
+from store_modules.shipping.models import PackageSize, ShippingRule
 from storeplatform.urls import key_router, store_router
 from tests.clients import client_of, key_client_of
 from tests.factories import a_customer, a_product, a_store, an_order_body
+from tests.test_surface import VALID_BODIES
 
 
 def a_category(store):
@@ -21,13 +29,55 @@ def an_order(store):
     return client_of(store).post("/orders", body).json()["id"]
 
 
+def made(path, body):
+    return lambda store: client_of(store).post(path, body).json()["id"]
+
+
+def a_return(store):
+    client = client_of(store)
+    order = an_order(store)
+    for to in ("confirmed", "shipped", "delivered"):
+        client.post(f"/orders/{order}/transition", {"to": to})
+    return client.post("/return-requests", {"orderId": order}).json()["id"]
+
+
+def a_purchase(store):
+    supplier = made("/suppliers", {"name": "Basra Trading"})(store)
+    line = {"productId": a_product(store).pk, "quantity": 2, "unitCost": "500"}
+    return made("/purchase-orders", {"supplierId": supplier, "items": [line]})(store)
+
+
+def a_sale(store):
+    client = client_of(store)
+    client.post("/cashier/sessions/open", {"openingFloat": "0"})
+    body = {
+        "items": [{"sku": a_product(store).sku, "quantity": 1}],
+        "payments": [{"method": "cash", "amount": "10000"}],
+        "clientSaleId": str(uuid.uuid4()),
+    }
+    return client.post("/cashier/sales", body).json()["id"]
+
+
+PERCENT = {"name": "Spring", "type": "percentage", "value": "10"}
+
+
 # A new resource without a maker fails here.
 MAKE = {
     Product: lambda store: a_product(store).pk,
     Category: a_category,
     InventoryItem: lambda store: InventoryItem.objects.get(product=a_product(store)).pk,
     Customer: lambda store: a_customer(store).pk,
+    "cashier/sales": a_sale,
     Order: an_order,
+    ReturnRequest: a_return,
+    Supplier: made("/suppliers", {"name": "Basra Trading"}),
+    PurchaseOrder: a_purchase,
+    DiscountRule: made("/discounts/rules", PERCENT),
+    DiscountCode: made("/discounts/codes", PERCENT | {"code": "SPRING"}),
+    ShippingRule: made("/shipping/rules", {"name": "Far", "baseFee": "3000"}),
+    PackageSize: made("/package-sizes", {"name": "Small"}),
+    Expense: made("/expenses", {"amount": "500", "category": "rent", "date": "2026-01-01"}),
+    CashierSession: made("/cashier/sessions/open", {"openingFloat": "1000"}),
     ApiKey: lambda store: key_client_of(store).key_id,
 }
 LIST_ONLY = {"audit-log", "inventory/movements", "catalog/inventory/movements"}
@@ -54,17 +104,23 @@ def resources():
 @pytest.mark.parametrize(("path", "viewset", "client"), list(resources()))
 def test_another_stores_row_does_not_exist(path, viewset, client):
     owner, stranger = a_store(), client(a_store())
-    pk = MAKE[viewset.queryset.model](owner)
+    pk = (MAKE.get(path.rpartition("/store/")[2]) or MAKE[viewset.queryset.model])(owner)
     own = client(owner)
     before = own.get(f"{path}/{pk}").json()
-    deeds = [action.url_path for action in viewset.get_extra_actions() if action.detail]
+    deeds = [
+        (deed.url_path, VALID_BODIES.get(name, BODIES))
+        for deed in viewset.get_extra_actions()
+        if deed.detail and "<" not in deed.url_path
+        for method, name in deed.mapping.items()
+        if method == "post"
+    ]
 
     answers = [
         getattr(stranger, method)(f"{path}/{pk}", *([BODIES] if method != "delete" else []))
         for method in ("put", "patch", "delete")
     ]
     answers += [stranger.get(f"{path}/{pk}")]
-    answers += [stranger.post(f"{path}/{pk}/{deed}", BODIES) for deed in deeds]
+    answers += [stranger.post(f"{path}/{pk}/{deed}", body) for deed, body in deeds]
 
     assert {answer.status_code for answer in answers} <= {404, 405}, [a.content for a in answers]
     assert 404 in {answer.status_code for answer in answers}

@@ -1,8 +1,10 @@
 """Orders for API keys: bulk, one-time codes, and the orders that a website's customers place."""
 
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
+from django.http import Http404
 from django.utils import timezone
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -12,11 +14,11 @@ from integrations.api_keys.authentication import ApiKeySurface
 from integrations.orders.answers import OtpAnswer
 from integrations.orders.serializers import BulkOptions, OtpBody
 from integrations.otp import services as otp
-from store_modules.orders import placement
+from store_modules.orders import placement, quoting
 from store_modules.orders.importing import import_order
 from store_modules.orders.models import Channel, Order
-from store_modules.orders.serializers import ImportBody, OrderBody, StorefrontBody
-from store_modules.orders.views import OrderViewSet, quote_body
+from store_modules.orders.serializers import ImportBody, OrderBody, ReturnBody, StorefrontBody
+from store_modules.orders.views import Orders, ReturnRequests, quote_body
 from storeplatform.kernel.bulk import Bulk, BulkAnswer, Row
 from storeplatform.kernel.errors import Conflict, Refusal
 from storeplatform.kernel.money import format_money
@@ -27,14 +29,14 @@ from storeplatform.kernel.transactions import in_transaction
 ORDERS = Bulk("orders", 100)
 
 
-class KeyOrders(ApiKeySurface, OrderViewSet):
-    answers = {**OrderViewSet.answers, "send_otp": OtpAnswer, "bulk": BulkAnswer}
+class KeyOrders(ApiKeySurface, Orders):
+    answers = {**Orders.answers, "send_otp": OtpAnswer, "bulk": BulkAnswer}
     permissions = {}  # cancelling needs orders:write like every change
     channel = Channel.API
     bulk_rows = (ORDERS.member, OrderBody)
     orders_path = "/api/v1/store/integrations/orders"
     forms = {
-        **OrderViewSet.forms,
+        **Orders.forms,
         "bulk": BulkOptions,
         "send_otp": OtpBody,
         "storefront": StorefrontBody,
@@ -56,7 +58,7 @@ class KeyOrders(ApiKeySurface, OrderViewSet):
                 order = import_order(self.actor, self.row_body(ImportBody, row), number)
             else:
                 values = self.row_body(OrderBody, row)
-                priced = placement.quote(self.actor, values, Channel.BULK)
+                priced = quoting.quote(self.actor, values, Channel.BULK)
                 order = placement.place_order(
                     self.actor, values, priced, channel=Channel.BULK, number=number
                 )
@@ -122,12 +124,12 @@ class KeyOrders(ApiKeySurface, OrderViewSet):
         values = self.body()
         values["is_draft"], values["customer_id"] = False, None
         if not values.get("customer"):
-            raise placement.refuse("customer", "required", "The customer is missing.")
-        priced = placement.quote(self.actor, values, Channel.STOREFRONT)
+            raise quoting.refuse("customer", "required", "The customer is missing.")
+        priced = quoting.quote(self.actor, values, Channel.STOREFRONT)
         trade = priced.shelf.trade
         if values["payment_method"] not in trade.storefront_methods:
             words = ", ".join(trade.storefront_methods)
-            raise placement.refuse("payment_method", "not_offered", f"One of: {words}.")
+            raise quoting.refuse("payment_method", "not_offered", f"One of: {words}.")
         code = values["otp_code"]
         if trade.require_otp and not code:
             raise Refusal("otp_required", "The one-time code is missing.", otpCode=["Required."])
@@ -158,6 +160,22 @@ class KeyOrders(ApiKeySurface, OrderViewSet):
             return self.created(order)
 
         return self.once(effect)
+
+
+class KeyReturnRequests(ApiKeySurface, ReturnRequests):
+    """A website's customers give goods back."""
+
+    forms = {"ask_for": ReturnBody}
+    listing_actions = frozenset({"of_order"})
+
+    def ask_for(self, request: Request, order_id: UUID) -> Response:
+        return self.ask(order_id, self.body())
+
+    def of_order(self, request: Request, order_id: UUID) -> Response:
+        """The order's requests, newest first."""
+        if not Order.objects.of(self.actor.store_id).filter(pk=order_id).exists():
+            raise Http404
+        return Response(self.list_page(self.get_queryset().filter(order=order_id)))
 
 
 class AllRefused(Exception):

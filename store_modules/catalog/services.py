@@ -11,9 +11,14 @@ from store_modules.catalog import stock
 from store_modules.catalog.models import Category, InventoryItem, Product
 from storeplatform.kernel.errors import Conflict, Refusal
 from storeplatform.kernel.outbox import emit
+from storeplatform.kernel.ports import Port
 from storeplatform.kernel.tenancy import Actor
 
 MAX_DEPTH = 5
+
+# Is the product on a purchase order that is not finished? And: it is gone, forget it.
+on_open_purchase_order: Port[[UUID], bool] = Port("on_open_purchase_order")
+product_gone: Port[[UUID], None] = Port("product_gone")
 
 
 def refuse(field: str, code: str, message: str) -> Refusal:
@@ -137,11 +142,14 @@ def delete_product(product: Product) -> None:
     reserved = InventoryItem.objects.filter(product=product, quantity_reserved__gt=0).exists()
     if reserved:
         raise Conflict("product_in_use", "It is reserved by open orders.")
+    if any(on_open_purchase_order(product.pk)):
+        raise Conflict("product_in_use", "It is on an open purchase order.")
     if Product.objects.live().filter(parent=product).exists():
         raise Conflict("product_in_use", "Delete its variants first.")
     product.deleted_at = timezone.now()
     product.version += 1
     product.save(update_fields=["deleted_at", "version", "updated_at"])
+    product_gone(product.pk)
     announce(product, "product.deleted")
 
 

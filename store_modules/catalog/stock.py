@@ -46,6 +46,26 @@ FROM locked WHERE item.id = locked.id
 """
 
 
+# Locks, checks and takes from the shelf; nothing when one is short. Answers the rows that are
+# short with what is available, else each row with what is left on hand.
+TAKE = """
+WITH wanted AS (
+  SELECT id, quantity FROM unnest(%s::uuid[], %s::int[]) AS wanted (id, quantity)
+), locked AS (
+  SELECT item.id, item.quantity_on_hand - item.quantity_reserved AS available, wanted.quantity
+  FROM catalog_inventoryitem item JOIN wanted USING (id) ORDER BY item.id FOR UPDATE OF item
+), taken AS (
+  UPDATE catalog_inventoryitem item SET quantity_on_hand = quantity_on_hand - locked.quantity,
+    version = version + 1, updated_at = now()
+  FROM locked WHERE item.id = locked.id
+    AND NOT EXISTS (SELECT 1 FROM locked WHERE available < quantity)
+  RETURNING item.id, item.quantity_on_hand
+)
+SELECT id, available, true FROM locked WHERE available < quantity
+UNION ALL SELECT id, quantity_on_hand, false FROM taken
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Shortage:
     """An item that has fewer pieces than asked for."""
@@ -61,6 +81,18 @@ def reserve(demand: Mapping[UUID, int]) -> list[Shortage]:
     with prepared() as cursor:
         cursor.execute(RESERVE, [list(demand), list(demand.values())])
         return [Shortage(item_id, available) for item_id, available in cursor.fetchall()]
+
+
+def take(demand: Mapping[UUID, int]) -> tuple[dict[UUID, int], list[Shortage]]:
+    """Take pieces off the shelf by inventory item, all or none: what is left of each, or what is
+    short. The caller writes the movements."""
+    if not demand:
+        return {}, []
+    with prepared() as cursor:
+        cursor.execute(TAKE, [list(demand), list(demand.values())])
+        rows = cursor.fetchall()
+    short = [Shortage(item_id, count) for item_id, count, is_short in rows if is_short]
+    return {item_id: count for item_id, count, is_short in rows if not is_short}, short
 
 
 def release(reserved: Mapping[UUID, int]) -> None:

@@ -26,6 +26,17 @@ def find_address(country_code: str, province_code: str, area_id: UUID) -> Area:
     return found
 
 
+def find_province(country_code: str, province_code: str) -> Province:
+    """A province by its code, in the spellings of `find_address`."""
+    code = province_code.strip().upper()
+    full = code if "-" in code else f"{country_code}-{code}"
+    province = Province.objects.filter(pk=full, is_active=True, is_group=False).first()
+    if province is None:
+        raise refuse("provinceCode", "not_found", "There is no such province.")
+    found: Province = province
+    return found
+
+
 def check_province(province: Province) -> None:
     if province.is_group:
         raise refuse("addressProvinceCode", "not_found", "Name one of this group's provinces.")

@@ -7,17 +7,20 @@ from uuid import UUID
 from django.db import transaction
 
 from store_modules.catalog import stock
-from store_modules.orders.lifecycle import HOLDING, locked_order
+from store_modules.discounts import services as discounts
+from store_modules.orders.figures import counted_anew
+from store_modules.orders.lifecycle import HOLDING
+from store_modules.orders.locking import locked_order
 from store_modules.orders.models import Channel, Order, OrderEvent, OrderItem, Source
 from store_modules.orders.placement import (
-    Quote,
     amounts_of,
+    discounts_of,
     event_row,
     item_rows,
     outbox_row,
-    quote,
     set_aside,
 )
+from store_modules.orders.quoting import Quote, quote
 from store_modules.orders.status import Status
 from storeplatform.kernel.errors import Conflict
 from storeplatform.kernel.serializers import camel
@@ -31,18 +34,19 @@ NOTES = {"notes", "internal_notes"}
 EVERYTHING = PLACE | NOTES | {
     "payment_method", "customer", "items", "fulfillment_type", "delivery_mode", "external_ref",
     "delivery_fee", "delivery_fee_payer", "scheduled_for", "metadata", "pickup",
+    "discount_code", "package_size_id",
 }  # fmt: skip
 EDITABLE = {
     Status.DRAFT: EVERYTHING,
     Status.PENDING: EVERYTHING,
-    Status.CONFIRMED: PLACE | NOTES | {"items"},
-    Status.PROCESSING: PLACE | NOTES | {"items"},
+    Status.CONFIRMED: PLACE | NOTES | {"items", "package_size_id"},
+    Status.PROCESSING: PLACE | NOTES | {"items", "package_size_id"},
     Status.SHIPPED: NOTES | {"address", "landmark", "delivery_lat", "delivery_lng"},
 }
 FINAL = {"internal_notes"}
 REPRICING = {
     "items", "payment_method", "delivery_fee", "delivery_fee_payer", "address_area_id",
-    "fulfillment_type",
+    "fulfillment_type", "discount_code", "package_size_id", "delivery_mode",
 }  # fmt: skip
 PLAIN = {
     "address", "landmark", "delivery_lat", "delivery_lng", "notes", "internal_notes",
@@ -67,14 +71,15 @@ def edit_order(actor: Actor, order_id: UUID, values: dict[str, Any]) -> Order:
         )
     if not changed:
         return order
-    for name in changed.keys() & PLAIN:
-        setattr(order, name, changed[name])
-    if "customer" in changed:
-        store_buyer(order, changed["customer"])
-    if changed.keys() & (REPRICING | PLACE):
-        reprice(actor, order, items, changed)
-    order.version += 1
-    order.save()
+    with counted_anew(order):
+        for name in changed.keys() & PLAIN:
+            setattr(order, name, changed[name])
+        if "customer" in changed:
+            store_buyer(order, changed["customer"])
+        if changed.keys() & (REPRICING | PLACE):
+            reprice(actor, order, items, changed)
+        order.version += 1
+        order.save()
     fields = sorted(camel(name) for name in changed)
     event_row(order, actor, OrderEvent.Kind.EDITED, data={"fields": fields}).save(force_insert=True)
     outbox_row(order, "order.updated").save(force_insert=True)
@@ -101,6 +106,8 @@ def differs(order: Order, items: list[OrderItem], name: str, value: Any) -> bool
     if name == "address_province_code":
         code = value.strip().upper()
         return code not in (order.province_code, order.province_code.partition("-")[2])
+    if name == "discount_code":
+        return bool((value or "").upper() != (order.discount_code or ""))
     return bool(value != getattr(order, name))
 
 
@@ -135,15 +142,23 @@ def reprice(actor: Actor, order: Order, items: list[OrderItem], changed: Mapping
             "address_province_code": changed.get("address_province_code", order.province_code),
             "delivery_lat": order.delivery_lat,
             "delivery_lng": order.delivery_lng,
+            "delivery_mode": order.delivery_mode,
+            "discount_code": changed.get("discount_code", order.discount_code),
+            "package_size_id": changed.get("package_size_id", order.package_size_id),
         },
         Channel.DASHBOARD,
+        at=order.placed_at,
+        but_order=order.pk,
     )
+    if order.status != Status.DRAFT:
+        discounts.give_back(order.pk)
+        discounts.redeem(order.store_id, order.pk, priced.discounts, phone=order.customer_phone)
     place = priced.shelf.place
     assert place is not None  # checked while pricing
     order.area_id, order.area_name = place.area_id, place.area_name
     order.province_code, order.province_name = place.province_code, place.province_name
-    for name, amount in amounts_of(priced.totals).items():
-        setattr(order, name, amount)
+    for name, value in (amounts_of(priced.totals) | discounts_of(priced)).items():
+        setattr(order, name, value)
     order.delivery_fee_source = priced.fee_source
     order.items_count = len(priced.lines)
     order.units_count = sum(line.quantity for line in priced.lines)
@@ -185,3 +200,41 @@ def move_reservations(rows: list[OrderItem], gone: Any) -> None:
             row.quantity_reserved = row.quantity
     stock.release(back)
     set_aside(rows)
+
+
+@transaction.atomic
+def duplicate_of(actor: Actor, order_id: UUID) -> dict[str, Any]:
+    """An order's content as the input of a new draft, at the present prices of its products."""
+    order = locked_order(actor.store_id, order_id)
+    if order.area_id is None:
+        raise Conflict("not_duplicable", "A sale without an address is not repeated as an order.")
+    lines: list[dict[str, Any]] = []
+    for item in order.items.all():
+        known = {"product_id": item.product_id} if item.product_id else {
+            "sku": item.sku, "name": item.name, "unit_price": item.unit_price,
+        }  # fmt: skip
+        lines.append({"quantity": item.quantity, "note": item.note, **known})
+    return {
+        "payment_method": order.payment_method,
+        "customer": {
+            "name": order.customer_name,
+            "primary_phone": order.customer_phone,
+            "secondary_phone": order.customer_secondary_phone,
+            "email": order.customer_email,
+        },
+        "items": lines,
+        "address_province_code": order.province_code,
+        "address_area_id": order.area_id,
+        "address": order.address,
+        "landmark": order.landmark,
+        "delivery_lat": order.delivery_lat,
+        "delivery_lng": order.delivery_lng,
+        "fulfillment_type": order.fulfillment_type,
+        "delivery_mode": order.delivery_mode,
+        "notes": order.notes,
+        "internal_notes": order.internal_notes,
+        "metadata": order.metadata,
+        "pickup": order.pickup,
+        "package_size_id": order.package_size_id,
+        "is_draft": True,
+    }

@@ -14,8 +14,10 @@ from django.utils import timezone
 from store_modules.catalog.models import Product
 from store_modules.customers.models import Customer
 from store_modules.geography.services import find_address
+from store_modules.orders.figures import put_in
 from store_modules.orders.models import (
     Channel,
+    CheckIn,
     Order,
     OrderEvent,
     OrderItem,
@@ -23,7 +25,8 @@ from store_modules.orders.models import (
     PaymentMethod,
     Source,
 )
-from store_modules.orders.placement import event_row, refuse, refuse_repeats
+from store_modules.orders.placement import event_row
+from store_modules.orders.quoting import refuse, refuse_repeats
 from store_modules.orders.status import FulfillmentStatus, PaymentStatus, RemittanceStatus, Status
 from store_modules.orders.totals import Line, Terms, totals_of
 from storeplatform.kernel.ids import uuid7
@@ -96,7 +99,28 @@ def import_order(actor: Actor, values: Mapping[str, Any], number: str) -> Order:
         [paid_row(order, actor)] if order.amount_paid else [],
         [event_row(order, actor, OrderEvent.Kind.CREATED, to_status=status)],
     )
+    if status == Status.RETURNED:
+        CheckIn.objects.bulk_create(returned_rows(order, actor))
+    put_in(order.pk)
     return order
+
+
+def returned_rows(order: Order, actor: Actor) -> list[CheckIn]:
+    """All of a returned order came back when it was placed."""
+    return [
+        CheckIn(
+            store_id=order.store_id,
+            order=order,
+            item=item,
+            restock=item.quantity,
+            value=item.line_total,
+            from_customer=True,
+            at=order.placed_at,
+            actor_kind=actor.kind,
+            actor_id=actor.id,
+        )
+        for item in order.items.all()
+    ]
 
 
 def finish(order: Order, status: str, at: Any) -> None:
@@ -149,6 +173,7 @@ def item_row(
         quantity_delivered=0 if order.status == Status.CANCELLED else quantity,
         quantity_returned=quantity if returned else 0,
         quantity_restocked=quantity if returned else 0,
+        quantity_credited=quantity if returned else 0,
     )
 
 

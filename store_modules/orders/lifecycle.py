@@ -1,7 +1,4 @@
-"""Moving an order on: confirm, prepare, ship, deliver, send back, cancel (domain.md, 6.2).
-
-Every function locks the order first, then its customer's counters, then inventory rows.
-"""
+"""Moving an order on: confirm, prepare, ship, deliver, send back, cancel (domain.md, 6.2)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -13,14 +10,12 @@ from django.utils import timezone
 
 from store_modules.catalog import stock
 from store_modules.catalog.models import InventoryItem, Product
-from store_modules.customers.services import count_order
-from store_modules.orders.models import (
-    Order,
-    OrderEvent,
-    OrderItem,
-    OrderPayment,
-    PaymentMethod,
-)
+from store_modules.discounts import services as discounts
+from store_modules.orders.credits import count_for_customer, credit_units, round_cash_again
+from store_modules.orders.figures import counted_anew
+from store_modules.orders.locking import locked_order
+from store_modules.orders.models import Order, OrderEvent, OrderItem
+from store_modules.orders.money import collect_at_the_door
 from store_modules.orders.placement import event_row, outbox_row, set_aside
 from store_modules.orders.status import (
     FulfillmentStatus,
@@ -29,10 +24,7 @@ from store_modules.orders.status import (
     Status,
     allowed,
 )
-from store_modules.orders.totals import share_of_tax, value_of_units
-from store_modules.stores.models import StoreSettings
-from storeplatform.kernel.errors import Conflict, NotFound, Refusal
-from storeplatform.kernel.money import round_to_multiple
+from storeplatform.kernel.errors import Conflict, Refusal
 from storeplatform.kernel.tenancy import Actor
 
 ZERO = Decimal(0)
@@ -53,15 +45,6 @@ def letter_of(actor: Actor) -> str:
     return {"api_key": "K", "visitor": "U", "provider": "C"}.get(actor.kind, "Y")
 
 
-def locked_order(store_id: UUID, order_id: UUID) -> Order:
-    order: Order | None = (
-        Order.objects.of(store_id).select_for_update(of=("self",)).filter(pk=order_id).first()
-    )
-    if order is None:
-        raise NotFound
-    return order
-
-
 @transaction.atomic
 def transition(
     actor: Actor, order_id: UUID, to: Status, *, reason: str | None = None, lines: Lines = ()
@@ -79,10 +62,11 @@ def transition(
             details={"allowed": list(ways), "status": order.status},
         )
     before = order.status
-    EFFECTS[to](order, actor, reason, lines)
-    order.status = to
-    order.version += 1
-    order.save()
+    with counted_anew(order):
+        EFFECTS[to](order, actor, reason, lines)
+        order.status = to
+        order.version += 1
+        order.save()
     kind = OrderEvent.Kind.STATUS
     event_row(order, actor, kind, from_status=before, to_status=to, reason=reason).save(
         force_insert=True
@@ -91,9 +75,26 @@ def transition(
     return order
 
 
+@transaction.atomic
+def clear_risk(actor: Actor, order_id: UUID, flags: Sequence[str]) -> Order:
+    """Take flags off an order, all without a name, and write down who did."""
+    order = locked_order(actor.store_id, order_id)
+    cleared = [flag for flag in order.risk_flags if not flags or flag in flags]
+    if not cleared:
+        return order
+    order.risk_flags = [flag for flag in order.risk_flags if flag not in cleared]
+    order.version += 1
+    order.save(update_fields=["risk_flags", "version", "updated_at"])
+    event_row(order, actor, OrderEvent.Kind.NOTE, data={"clearedRiskFlags": cleared}).save(
+        force_insert=True
+    )
+    outbox_row(order, "order.updated").save(force_insert=True)
+    return order
+
+
 def place_draft(order: Order, actor: Actor, reason: str | None, lines: Lines) -> None:
-    if order.customer_id:
-        count_order(order.customer_id, orders_count=1)
+    count_for_customer(order, orders_count=1)
+    discounts.redeem_kept(order.store_id, order.pk, order.discounts, phone=order.customer_phone)
     items = list(order.items.all())
     set_aside(items)
     OrderItem.objects.bulk_update(items, ["quantity_reserved"])
@@ -178,85 +179,42 @@ def deliver_partly(order: Order, actor: Actor, reason: str | None, lines: Lines)
     if not 0 < total < order.units_count:
         message = "Partly delivered is more than nothing and less than everything."
         raise Refusal("validation_error", message, lines=[message])
-    net = order.subtotal - order.discount_total
-    credited = ZERO
+    missing = {}
     for item in items.values():
         item.quantity_delivered = arrived.get(item.pk, 0)
-        missing = item.quantity - item.quantity_delivered
-        value = value_of_units(
-            item.line_total, item.quantity, item.quantity_delivered, missing, order.currency_code
-        )
-        order.returns_total += value + share_of_tax(
-            value, net, order.tax_total, order.currency_code, before=credited
-        )
-        credited += value
-    OrderItem.objects.bulk_update(items.values(), ["quantity_delivered"])
+        missing[item.pk] = item.quantity - item.quantity_delivered
+    values = credit_units(order, items.values(), missing)
+    OrderItem.objects.bulk_update(items.values(), ["quantity_delivered", "quantity_credited"])
     order.fulfillment_status = FulfillmentStatus.RETURN_TO_HUB
     round_cash_again(order)
-    finish_delivery(order, actor, credited=credited)
-
-
-def round_cash_again(order: Order) -> None:
-    """What is left to collect in cash is a multiple of the store's smallest note again."""
-    if order.payment_method == PaymentMethod.COD:
-        trade = StoreSettings.objects.get(store_id=order.store_id)
-        due = amount_due(order)
-        order.returns_total += due - round_to_multiple(due, trade.cash_rounding)
+    finish_delivery(order, actor, credited=sum(values.values(), ZERO))
 
 
 def finish_delivery(order: Order, actor: Actor, *, credited: Decimal = ZERO) -> None:
     """The customer paid at the door; without a courier in between the cash is the store's.
     `credited` is the net value that did not arrive."""
     order.delivered_at = timezone.now()
-    due = amount_due(order)
-    if order.payment_method == PaymentMethod.COD:
-        if due > 0:
-            book_payment(order, actor, due, PaymentMethod.COD)
-        order.remittance_status = RemittanceStatus.REMITTED
-    if order.customer_id:
-        count_order(
-            order.customer_id,
-            delivered_count=1,
-            total_spent=order.subtotal - order.discount_total - credited,
-        )
-
-
-def amount_due(order: Order) -> Decimal:
-    """What the customer still owes; negative when money has to go back."""
-    paid = order.amount_paid - order.amount_refunded
-    due: Decimal = order.total - order.returns_total - paid
-    return due
-
-
-def book_payment(order: Order, actor: Actor, amount: Decimal, method: str) -> None:
-    OrderPayment.objects.create(
-        store_id=order.store_id,
-        order=order,
-        kind=OrderPayment.Kind.PAYMENT,
-        method=method,
-        amount=amount,
-        at=timezone.now(),
-        actor_kind=actor.kind,
-        actor_id=actor.id,
-    )
-    order.amount_paid += amount
-    order.payment_status = (
-        PaymentStatus.PAID if amount_due(order) <= 0 else PaymentStatus.PARTIALLY_PAID
-    )
+    collect_at_the_door(order, actor)
+    net = order.subtotal - order.discount_total - credited
+    count_for_customer(order, delivered_count=1, total_spent=net)
 
 
 def send_back(order: Order, actor: Actor, reason: str | None, lines: Lines) -> None:
     order.fulfillment_status = FulfillmentStatus.RETURN_TO_HUB
+    add_attempt(order, reason)
+    count_for_customer(order, refused_count=1)
+
+
+def add_attempt(order: Order, reason: str | None) -> None:
     number = len(order.attempts) + 1
     at = timezone.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
     order.attempts = [*order.attempts, {"number": number, "reason": reason, "at": at}]
-    if order.customer_id:
-        count_order(order.customer_id, refused_count=1)
 
 
 def cancel(order: Order, actor: Actor, reason: str | None, lines: Lines) -> None:
     """Reservations go back; money that was paid stays due as a negative amount."""
     if order.status in HOLDING:
+        discounts.give_back(order.pk)
         release_all(order)
     order.cancelled_at = timezone.now()
     order.cancel_reason = reason

@@ -12,6 +12,7 @@ from store_modules.orders.status import (
     RemittanceStatus,
     Status,
 )
+from store_modules.shipping.models import DeliveryMode
 from storeplatform.kernel.fields import MoneyField, PhoneField
 from storeplatform.kernel.ids import uuid7
 from storeplatform.kernel.sql import search_index, search_text
@@ -40,11 +41,6 @@ class Channel(models.TextChoices):
     POS = "pos"
     CHAT = "chat"
     IMPORT = "import"
-
-
-class DeliveryMode(models.TextChoices):
-    STANDARD = "standard"
-    EXPRESS = "express"
 
 
 class Source(models.TextChoices):
@@ -119,6 +115,11 @@ class Order(StoreOwned):
     scheduled_for = models.DateField(null=True)
     metadata = models.JSONField(default=dict)
     tracking_number = models.CharField(max_length=100, null=True)  # noqa: DJ001
+    package_size = models.ForeignKey(
+        "shipping.PackageSize", on_delete=models.PROTECT, null=True, related_name="+"
+    )
+    delivery_company_id = models.UUIDField(null=True)
+    postponed_until = models.DateField(null=True)
     risk_flags = ArrayField(models.CharField(max_length=32), default=list)
     attempts = models.JSONField(default=list)
     otp_verified = models.BooleanField(default=False)
@@ -157,6 +158,7 @@ class Order(StoreOwned):
     delivered_at = models.DateTimeField(null=True)
     returned_at = models.DateTimeField(null=True)
     cancelled_at = models.DateTimeField(null=True)
+    remitted_at = models.DateTimeField(null=True)
     cancel_reason = models.CharField(max_length=500, null=True)  # noqa: DJ001
     search_text = search_text(
         "number",
@@ -242,6 +244,7 @@ class OrderItem(models.Model):
     quantity_restocked = models.PositiveIntegerField(default=0)
     quantity_damaged = models.PositiveIntegerField(default=0)
     quantity_lost = models.PositiveIntegerField(default=0)
+    quantity_credited = models.PositiveIntegerField(default=0)
 
     objects: ClassVar[Any] = StoreOwnedQuerySet.as_manager()
 
@@ -287,6 +290,9 @@ class OrderEvent(models.Model):
         EDITED = "edited"
         PAYMENT = "payment"
         NOTE = "note"
+        FULFILLMENT = "fulfillment"
+        CHECK_IN = "check_in"
+        RETURN = "return"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     store = models.ForeignKey(
@@ -340,3 +346,93 @@ class OrderPayment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.amount}"
+
+
+class CheckIn(models.Model):
+    """Goods of a line that came back, or never will; append-only. `value` is their net worth;
+    `from_customer` tells what a customer had from what was never delivered."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    store = models.ForeignKey("stores.Store", on_delete=models.CASCADE, related_name="+")
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="check_ins")
+    item = models.ForeignKey(OrderItem, on_delete=models.CASCADE, related_name="check_ins")
+    restock = models.PositiveIntegerField(default=0)
+    damaged = models.PositiveIntegerField(default=0)
+    lost = models.PositiveIntegerField(default=0)
+    value = MoneyField()
+    from_customer = models.BooleanField(default=False)
+    at = models.DateTimeField()
+    actor_kind = models.CharField(max_length=16)
+    actor_id = models.CharField(max_length=64)
+
+    objects: ClassVar[Any] = StoreOwnedQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["store", "at"], name="check_in_by_day"),
+            models.Index(fields=["order"], name="check_in_of_order"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.item_id} {self.restock}/{self.damaged}/{self.lost}"
+
+
+class ReturnRequest(StoreOwned):
+    """A customer wants to give goods back; one open request an order."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        APPROVED = "approved"
+        RECEIVED = "received"
+        COMPLETED = "completed"
+        REJECTED = "rejected"
+        CANCELLED = "cancelled"
+
+    number = models.CharField(max_length=24)
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="return_requests")
+    status = models.CharField(max_length=12, choices=Status.choices, default=Status.PENDING)
+    reason = models.CharField(max_length=40, null=True)  # noqa: DJ001  # null is none
+    note = models.TextField(max_length=2000, null=True)  # noqa: DJ001
+    credit = MoneyField(default=0)
+    approved_at = models.DateTimeField(null=True)
+    received_at = models.DateTimeField(null=True)
+    completed_at = models.DateTimeField(null=True)
+    closed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["order"],
+                condition=Q(status__in=["pending", "approved", "received"]),
+                name="return_request_one_open",
+                violation_error_code="return_request_open",
+                violation_error_message="This order has an open return request.",
+            )
+        ]
+        indexes = [
+            models.Index(fields=["store", "-created_at", "-id"], name="return_request_newest")
+        ]
+
+    def __str__(self) -> str:
+        return self.number
+
+
+class ReturnLine(models.Model):
+    """How many units of an order's line a request is about, and how many of them came back."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    request = models.ForeignKey(ReturnRequest, on_delete=models.CASCADE, related_name="lines")
+    item = models.ForeignKey(OrderItem, on_delete=models.CASCADE, related_name="+")
+    quantity = models.PositiveIntegerField()
+    received = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["request", "item"], name="return_line_once"),
+            models.CheckConstraint(
+                condition=Q(received__lte=F("quantity")), name="return_line_received"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} of {self.item_id}"

@@ -12,14 +12,17 @@ from django.db.models.functions import Greatest
 from rest_framework import serializers
 
 from store_modules.orders.models import (
-    DeliveryMode,
     FulfillmentType,
     Order,
     OrderEvent,
     OrderItem,
+    OrderPayment,
     PaymentMethod,
+    ReturnLine,
+    ReturnRequest,
 )
-from store_modules.orders.status import Reason, Status
+from store_modules.orders.status import FulfillmentStatus, Reason, Status
+from store_modules.shipping.models import DeliveryMode
 from store_modules.stores.models import FeePayer
 from storeplatform.kernel.money import minor_units
 from storeplatform.kernel.serializers import (
@@ -155,13 +158,8 @@ class OrderBody(Body):
             errors["customer"] = ["Give the customer, or the id of one; not both."]
         if (attrs["delivery_lat"] is None) != (attrs["delivery_lng"] is None):
             errors["delivery_lat"] = ["Give delivery_lat and delivery_lng together or neither."]
-        for name, wire in (
-            ("discount_code", "discountCode"),
-            ("package_size_id", "packageSizeId"),
-            ("delivery_company_id", "deliveryCompanyId"),
-        ):
-            if attrs.pop(name):
-                errors[wire] = ["There is none like this in this store."]
+        if attrs["delivery_company_id"]:
+            errors["deliveryCompanyId"] = ["There is no such delivery company."]
         if errors:
             raise serializers.ValidationError(errors)
         return attrs
@@ -213,6 +211,8 @@ class EditBody(Body):
     scheduled_for = serializers.DateField(required=False, allow_null=True)
     metadata = Metadata(child=TextField(max_length=500), required=False)
     pickup = PickupBody(required=False, allow_null=True)
+    discount_code = TextField(max_length=32, required=False, allow_null=True)
+    package_size_id = serializers.UUIDField(required=False, allow_null=True)
 
 
 class Cancellation(Body):
@@ -235,6 +235,88 @@ class Transition(Body):
             words = ", ".join(Reason.values)
             raise serializers.ValidationError({"reason": [f"One of: {words}."]})
         return attrs
+
+
+class CheckedInLine(Body):
+    item_id = serializers.UUIDField()
+    restock = IntField(min_value=0, max_value=MAX_QUANTITY, default=0)
+    damaged = IntField(min_value=0, max_value=MAX_QUANTITY, default=0)
+    lost = IntField(min_value=0, max_value=MAX_QUANTITY, default=0)
+
+
+class CheckingIn(Body):
+    lines = CheckedInLine(many=True, min_length=1, max_length=1000)  # type: ignore[call-arg]  # of lists
+    waive_delivery_fee = serializers.BooleanField(default=False)
+
+
+class Advance(Body):
+    """Where the parcel is now."""
+
+    status = Choice(choices=FulfillmentStatus.choices)
+    reason = Choice(choices=Reason.choices, required=False, allow_null=True, default=None)
+    postponed_until = serializers.DateField(required=False, allow_null=True, default=None)
+
+
+def above_nothing(amount: Any) -> Any:
+    if amount <= 0:
+        raise serializers.ValidationError("More than nothing.", code="min_value")
+    return amount
+
+
+PAID_BY = ["cash", "card", "bank_transfer", "wallet", "cod"]
+
+
+class PaymentBody(Body):
+    amount = Money(validators=[above_nothing])
+    method = Choice(choices=PAID_BY)
+    reference = TextField(max_length=100, required=False, allow_null=True, default=None)
+    at = Moment(required=False, allow_null=True, default=None)
+
+
+class RefundBody(Body):
+    amount = Money(validators=[above_nothing])
+    method = Choice(choices=PAID_BY)
+    reason = TextField(max_length=500, required=False, allow_null=True, default=None)
+    reference = TextField(max_length=100, required=False, allow_null=True, default=None)
+
+
+class PaymentSerializer(WireSerializer[OrderPayment]):
+    order = serializers.PrimaryKeyRelatedField(read_only=True)  # type: ignore[var-annotated]
+
+    class Meta:
+        model = OrderPayment
+        fields = [
+            "id", "order", "kind", "method", "amount", "reference", "reason", "at", "actor_kind",
+            "actor_id",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+
+class RiskClearing(Body):
+    """Flags that somebody looked into; without any all of them."""
+
+    flags = serializers.ListField(child=TextField(max_length=32), required=False, default=list)
+
+
+class ReturnedUnits(Body):
+    item_id = serializers.UUIDField()
+    quantity = IntField(min_value=1, max_value=MAX_QUANTITY)
+
+
+class ReturnBody(Body):
+    """What a customer wants to give back; without lines everything."""
+
+    lines = ReturnedUnits(many=True, required=False)
+    reason = TextField(max_length=40, required=False, allow_null=True, default=None)
+    note = TextField(max_length=2000, multiline=True, required=False, allow_null=True, default=None)
+
+
+class ReturnRequestBody(ReturnBody):
+    order_id = serializers.UUIDField()
+
+
+class ReceivedReturn(Body):
+    lines = CheckedInLine(many=True, required=False)
 
 
 class OrdersQuery(Body):
@@ -422,6 +504,10 @@ class OrderSerializer(WireSerializer[Order]):
             "otp_verified_at",
             "risk_flags",
             "tracking_number",
+            "delivery_company_id",
+            "package_size",
+            "discount_code",
+            "postponed_until",
             "notes",
             "internal_notes",
             "scheduled_for",
@@ -433,6 +519,7 @@ class OrderSerializer(WireSerializer[Order]):
             "delivered_at",
             "returned_at",
             "cancelled_at",
+            "remitted_at",
             "cancel_reason",
             "version",
             "created_at",
@@ -467,4 +554,30 @@ class OrderEventSerializer(WireSerializer[OrderEvent]):
             "actor_label",
             "created_at",
         ]
+        read_only_fields = fields
+
+
+def return_lines(_: StoreFacts) -> Any:
+    members = {
+        "itemId": F("item_id"),
+        "sku": F("item__sku"),
+        "name": F("item__name"),
+        "quantity": F("quantity"),
+        "received": F("received"),
+    }
+    rows = ReturnLine.objects.filter(request=OuterRef("pk")).order_by("item__place")
+    return ArraySubquery(rows.values_list(JSONObject(*json_pairs(members))))
+
+
+class ReturnRequestSerializer(WireSerializer[ReturnRequest]):
+    order_number = Computed(lambda _: F("order__number"), TextField())
+    lines = Computed(return_lines, ReturnedUnits(many=True))
+
+    class Meta:
+        model = ReturnRequest
+        fields = [
+            "id", "number", "order", "order_number", "status", "reason", "note", "lines",
+            "credit", "approved_at", "received_at", "completed_at", "closed_at", "version",
+            "created_at", "updated_at",
+        ]  # fmt: skip
         read_only_fields = fields

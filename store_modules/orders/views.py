@@ -1,5 +1,6 @@
 """Orders on the dashboard; `integrations.orders` mounts the same for API keys."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -9,22 +10,42 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from store_modules.orders import answers, editing, lifecycle, placement
+from store_modules.orders import (
+    answers,
+    editing,
+    fulfillment,
+    lifecycle,
+    money,
+    placement,
+    quoting,
+    returns,
+)
 from store_modules.orders.models import (
     Channel,
     FulfillmentType,
     Order,
     OrderEvent,
+    OrderPayment,
     PaymentMethod,
+    ReturnRequest,
 )
 from store_modules.orders.serializers import (
+    Advance,
     Cancellation,
+    CheckingIn,
     EditBody,
     OrderBody,
     OrderDetailSerializer,
     OrderEventSerializer,
     OrderSerializer,
     OrdersQuery,
+    PaymentBody,
+    PaymentSerializer,
+    ReceivedReturn,
+    RefundBody,
+    ReturnRequestBody,
+    ReturnRequestSerializer,
+    RiskClearing,
     Transition,
 )
 from store_modules.orders.status import (
@@ -48,7 +69,7 @@ from storeplatform.kernel.filters import (
 )
 from storeplatform.kernel.money import format_money
 from storeplatform.kernel.pagination import Query, page_of, read_ordering
-from storeplatform.kernel.viewsets import ListModelMixin, StoreScoped
+from storeplatform.kernel.viewsets import ListModelMixin, RetrieveModelMixin, StoreScoped
 
 DATE_FIELDS = {
     "createdat": "created_at",
@@ -119,7 +140,9 @@ class OrderFilters(WireFilterSet):
         return DATE_FIELDS[chosen[0].lower()] if chosen else "created_at"
 
 
-class OrderViewSet(ListModelMixin, StoreScoped[Order]):
+class Orders(ListModelMixin, StoreScoped[Order]):
+    """What both surfaces do with orders."""
+
     resource = "orders"
     permissions = {"cancel": "orders.cancel", "destroy": "orders.cancel"}
     reading_actions = frozenset({"quote", "query"})
@@ -131,6 +154,13 @@ class OrderViewSet(ListModelMixin, StoreScoped[Order]):
         "destroy": OrderDetailSerializer,
         "cancel": OrderDetailSerializer,
         "transition": OrderDetailSerializer,
+        "duplicate": OrderDetailSerializer,
+        "fulfillment": OrderDetailSerializer,
+        "check_in": OrderDetailSerializer,
+        "clear_risk": OrderDetailSerializer,
+        "payments": PaymentSerializer,
+        "pay": PaymentSerializer,
+        "refunds": PaymentSerializer,
         "storefront": OrderDetailSerializer,
         "by_external_ref": OrderDetailSerializer,
         "query": OrderDetailSerializer,
@@ -157,6 +187,7 @@ class OrderViewSet(ListModelMixin, StoreScoped[Order]):
         "partial_update": EditBody,
         "cancel": Cancellation,
         "transition": Transition,
+        "fulfillment": Advance,
         "quote": OrderBody,
         "query": OrdersQuery,
     }
@@ -177,7 +208,9 @@ class OrderViewSet(ListModelMixin, StoreScoped[Order]):
 
     def create(self, request: Request) -> Response:
         values = self.body()
-        priced = placement.quote(self.actor, values, self.channel)
+        return self.place(values, quoting.quote(self.actor, values, self.channel))
+
+    def place(self, values: dict[str, Any], priced: quoting.Quote) -> Response:
         number = placement.order_number(self.actor.store_id)
 
         def effect() -> Response:
@@ -223,6 +256,30 @@ class OrderViewSet(ListModelMixin, StoreScoped[Order]):
             lambda: self.move(pk, values["to"], values["reason"], values.get("lines", ()))
         )
 
+    @action(detail=True, methods=["post"])
+    def duplicate(self, request: Request, pk: str) -> Response:
+        """A new draft with the same content, at the present prices."""
+        values = editing.duplicate_of(self.actor, UUID(pk))
+        priced = quoting.quote(self.actor, values, self.channel)
+        return self.place(values, priced)
+
+    @action(detail=True, methods=["post"])
+    def fulfillment(self, request: Request, pk: str) -> Response:
+        """Say where the parcel is; the order's status follows."""
+        values = self.body()
+
+        def effect() -> Response:
+            order = fulfillment.advance(
+                self.actor,
+                UUID(pk),
+                values["status"],
+                reason=values["reason"],
+                until=values["postponed_until"],
+            )
+            return self.answer(order.pk)
+
+        return self.once(effect)
+
     def move(self, pk: str, to: Status, reason: str | None, lines: Any = ()) -> Response:
         order = lifecycle.transition(self.actor, UUID(pk), to, reason=reason, lines=lines)
         return self.answer(order.pk)
@@ -243,7 +300,7 @@ class OrderViewSet(ListModelMixin, StoreScoped[Order]):
     @action(detail=False, methods=["post"])
     def quote(self, request: Request) -> Response:
         """Price an input without storing it."""
-        priced = placement.quote(self.actor, self.body(), self.channel)
+        priced = quoting.quote(self.actor, self.body(), self.channel)
         return Response(quote_body(priced))
 
     @action(detail=False, methods=["post"])
@@ -263,7 +320,149 @@ class OrderViewSet(ListModelMixin, StoreScoped[Order]):
         return self.answer(order)
 
 
-def quote_body(priced: placement.Quote) -> dict[str, Any]:
+class OrderViewSet(Orders):
+    """Orders on the dashboard: money, and goods that come back, too."""
+
+    permissions = {**Orders.permissions, "payments": "orders.read", "pay": "orders.write"}
+    listing_actions = Orders.listing_actions | {"payments"}
+    forms = {
+        **Orders.forms,
+        "check_in": CheckingIn,
+        "pay": PaymentBody,
+        "refunds": RefundBody,
+        "clear_risk": RiskClearing,
+    }
+
+    @action(detail=True, methods=["post"], url_path="check-in")
+    def check_in(self, request: Request, pk: str) -> Response:
+        """Goods that a courier brought back, or lost."""
+        values = self.body()
+
+        def effect() -> Response:
+            order = returns.check_in(
+                self.actor,
+                UUID(pk),
+                values["lines"],
+                waive_delivery_fee=values["waive_delivery_fee"],
+            )
+            return self.answer(order.pk)
+
+        return self.once(effect)
+
+    @action(detail=True, methods=["get"])
+    def payments(self, request: Request, pk: str) -> Response:
+        """What was paid and what went back, oldest first."""
+        rows = OrderPayment.objects.filter(order=self.get_object())
+        return Response({"items": [row[0] for row in self.payment_rows(rows.order_by("id"))]})
+
+    @payments.mapping.post
+    def pay(self, request: Request, pk: str) -> Response:
+        """Book a payment of the customer."""
+        values = self.body()
+        return self.booked(lambda: money.take_payment(self.actor, UUID(pk), **values))
+
+    @action(detail=True, methods=["post"])
+    def refunds(self, request: Request, pk: str) -> Response:
+        """Book money that went back to the customer."""
+        values = self.body()
+        return self.booked(lambda: money.give_refund(self.actor, UUID(pk), **values))
+
+    def booked(self, book: Callable[[], OrderPayment]) -> Response:
+        def effect() -> Response:
+            rows = OrderPayment.objects.filter(pk=book().pk)
+            return Response(self.payment_rows(rows)[0][0], status=201)
+
+        return self.once(effect)
+
+    def payment_rows(self, rows: Any) -> Any:
+        return PaymentSerializer(context=self.get_serializer_context()).rows(rows)
+
+    @action(detail=True, methods=["post"], url_path="clear-risk")
+    def clear_risk(self, request: Request, pk: str) -> Response:
+        """Somebody looked into the order's risk flags; who and which is recorded."""
+        flags = self.body()["flags"]
+        return self.once(lambda: self.answer(lifecycle.clear_risk(self.actor, UUID(pk), flags).pk))
+
+
+class ReturnFilters(WireFilterSet):
+    status = Words(ReturnRequest.Status.values)
+    order_id = Ids("order_id")
+    from_ = Since("created_at")
+    to = Until("created_at")
+
+
+class ReturnRequests(ListModelMixin, RetrieveModelMixin, StoreScoped[ReturnRequest]):
+    """What customers want to give back."""
+
+    resource = "orders"
+    queryset = ReturnRequest.objects.all()
+    serializer_class = ReturnRequestSerializer
+    filterset_class = ReturnFilters
+    ordering_fields = {"createdAt": "created_at", "updatedAt": "updated_at"}
+
+    def row_response(self, pk: Any, status: int = 200) -> Response:
+        found = self.wire_rows(self.get_queryset().filter(pk=pk), ["version"])
+        if not found:
+            raise Http404
+        return Response(found[0][0], status=status, headers={"ETag": f'"{found[0][1]}"'})
+
+    def ask(self, order_id: UUID, values: dict[str, Any]) -> Response:
+        number = returns.return_number(self.actor.store_id)
+
+        def effect() -> Response:
+            asked = returns.ask_for_return(
+                self.actor,
+                order_id,
+                values.get("lines"),
+                reason=values["reason"],
+                note=values["note"],
+                number=number,
+            )
+            return self.row_response(asked.pk, 201)
+
+        return self.once(effect)
+
+
+class ReturnRequestViewSet(ReturnRequests):
+    """Return requests on the dashboard."""
+
+    forms = {"create": ReturnRequestBody, "receive": ReceivedReturn}
+
+    def create(self, request: Request) -> Response:
+        values = self.body()
+        return self.ask(values["order_id"], values)
+
+    def deed(self, pk: str, change: Callable[..., None], *args: Any) -> Response:
+        def effect() -> Response:
+            change(self.actor, UUID(pk), *args)
+            return self.row_response(pk)
+
+        return self.once(effect)
+
+    @action(detail=True, methods=["post"])
+    def approve(self, request: Request, pk: str) -> Response:
+        return self.deed(pk, returns.approve)
+
+    @action(detail=True, methods=["post"])
+    def reject(self, request: Request, pk: str) -> Response:
+        return self.deed(pk, returns.reject)
+
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:
+        return self.deed(pk, returns.withdraw)
+
+    @action(detail=True, methods=["post"])
+    def receive(self, request: Request, pk: str) -> Response:
+        """The goods arrived: restocked, damaged or lost; without lines all are restocked."""
+        return self.deed(pk, returns.receive, self.body().get("lines", []))
+
+    @action(detail=True, methods=["post"])
+    def complete(self, request: Request, pk: str) -> Response:
+        """Fix the credit for what was received."""
+        return self.deed(pk, returns.complete)
+
+
+def quote_body(priced: quoting.Quote) -> dict[str, Any]:
     """The prices of an input, shaped like an order's."""
     currency, totals = priced.shelf.trade.currency, priced.totals
     money = {
@@ -281,6 +480,8 @@ def quote_body(priced: placement.Quote) -> dict[str, Any]:
         "currencyCode": currency,
         **{name: format_money(amount, currency) for name, amount in money.items()},
         "deliveryFeeSource": priced.fee_source,
+        "discountCode": priced.code,
+        "discounts": [one.as_json(format_money(one.amount, currency)) for one in priced.discounts],
         "riskFlags": list(priced.risk_flags),
         "items": [
             {

@@ -16,6 +16,10 @@ has_money: Port[[UUID], bool] = Port("has_money")
 has_orders: Port[[UUID], bool] = Port("has_orders")
 
 
+# The store's days are cut elsewhere from now on; reports answer.
+timezone_changed: Port[[UUID], None] = Port("timezone_changed")
+
+
 def settings_of(store_id: UUID) -> StoreSettings:
     settings = StoreSettings.objects.filter(store_id=store_id).first()
     if settings is None:
@@ -32,6 +36,20 @@ def initialise(store_id: UUID, values: dict[str, Any]) -> StoreSettings:
     values.setdefault("otp_countries", [values["country_code"]])
     settings: StoreSettings = StoreSettings.objects.create(store_id=store_id, **values)
     transaction.on_commit(forget_sign_ins)
+    return settings
+
+
+@transaction.atomic
+def change(settings: StoreSettings, values: dict[str, Any]) -> StoreSettings:
+    """Change the locked row."""
+    check_change(settings, values)
+    former = settings.timezone
+    for name, value in values.items():
+        setattr(settings, name, value)
+    settings.version += 1
+    settings.save()
+    if settings.timezone != former:
+        timezone_changed(settings.store_id)
     return settings
 
 

@@ -299,8 +299,7 @@ class SettingsView(StoreScoped[StoreSettings]):
             ).first() or trading.settings_of(self.actor.store_id)
             self.check_version(row)
             values = self.settings_body(row)
-            trading.check_change(row, values)
-            return self.answer(StoreSettingsSerializer().update(row, values))
+            return self.answer(trading.change(row, values))
 
         return self.once(effect)
 

@@ -65,6 +65,14 @@ class PreconditionFailed(Refusal):
     status = 412
 
 
+class PayloadTooLarge(Refusal):
+    status = 413
+
+
+class UnsupportedMedia(Refusal):
+    status = 415
+
+
 class Unprocessable(Refusal):
     status = 422
 

@@ -85,6 +85,14 @@ class DayOrInstant(OneWord):
         return found
 
 
+class Day(DayOrInstant):
+    """A date; of an instant its date as written."""
+
+    def clean(self, value: Any) -> date | None:
+        found = super().clean(value)
+        return found.date() if isinstance(found, datetime) else found
+
+
 class Words(django_filters.Filter):
     """One of several contract words: `status=pending,confirmed`."""
 
@@ -163,6 +171,22 @@ class Until(django_filters.Filter):
         if not isinstance(value, datetime):
             value += timedelta(days=1)
         return qs.filter(**{f"{self.field_name}__lt": as_moment(value, self.parent.facts)})
+
+
+class FirstDay(django_filters.Filter):
+    """From a date on, for columns that hold the store's own dates."""
+
+    field_class = Day
+
+    def filter(self, qs: QuerySet[Any], value: date | None) -> QuerySet[Any]:
+        return qs if value is None else qs.filter(**{f"{self.field_name}__gte": value})
+
+
+class LastDay(django_filters.Filter):
+    field_class = Day
+
+    def filter(self, qs: QuerySet[Any], value: date | None) -> QuerySet[Any]:
+        return qs if value is None else qs.filter(**{f"{self.field_name}__lte": value})
 
 
 def as_moment(value: date | datetime, facts: StoreFacts) -> datetime:

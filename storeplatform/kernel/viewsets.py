@@ -8,6 +8,7 @@ import orjson
 from django.db.models import Model, Q, QuerySet, Value
 from django.http import Http404
 from rest_framework import exceptions as drf
+from rest_framework.parsers import MultiPartParser
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -59,10 +60,17 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
     answers: ClassVar[Mapping[str, Any]] = {}  # what it answers, where not the view's serializer
     bulk_rows: ClassVar[tuple[str, Any] | None] = None  # member and serializer of bulk rows
     listing_actions: ClassVar[frozenset[str]] = frozenset()  # answer `items` beside `list`
+    upload_actions: ClassVar[frozenset[str]] = frozenset()  # read one multipart `file`
     lookup_value_regex = UUID_PATTERN
     attempt: Attempt | None = None
 
     # Before the handler
+
+    def get_parsers(self) -> list[Any]:
+        action = getattr(self, "action", None)
+        if action is None and self.request is not None:
+            action = self.action_map.get((self.request.method or "").lower())
+        return [MultiPartParser()] if action in self.upload_actions else super().get_parsers()
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         self.format_kwarg = None
@@ -261,9 +269,7 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
     def list_page(self, queryset: QuerySet[Any]) -> dict[str, Any]:
         """The page that the query string asks for, searched, filtered and ordered."""
         query = Query(self.request.query_params)
-        if self.filterset_class is not None:
-            queryset = self.filterset_class.apply(query, queryset, self.actor.store)
-        queryset = self.searched(queryset, query.get("search"))
+        queryset = self.narrowed(queryset, query)
         keys = read_ordering(query, self.orderings(), self.default_ordering, queryset.model)
         serializer: Any = self.get_serializer()
         return page_of(
@@ -274,6 +280,12 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
             store_id=self.actor.store_id,
             cursor_only=self.cursor_only,
         )
+
+    def narrowed(self, queryset: QuerySet[Any], query: Query) -> QuerySet[Any]:
+        """The rows that the query's filters and search leave."""
+        if self.filterset_class is not None:
+            queryset = self.filterset_class.apply(query, queryset, self.actor.store)
+        return self.searched(queryset, query.get("search"))
 
     def orderings(self) -> Mapping[str, str]:
         defaults = {camel(path.lstrip("-")): path.lstrip("-") for path in self.default_ordering}
