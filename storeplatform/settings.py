@@ -250,6 +250,7 @@ INSTALLED_APPS = [
     "store_modules.orders",
     "store_modules.cashier",
     "store_modules.expenses",
+    "store_modules.printing",
     "store_modules.analytics",
     "integrations.api_keys",
     "integrations.otp",

@@ -10,7 +10,7 @@ from rest_framework.routers import SimpleRouter
 
 from integrations.api_keys.views import ApiKeyViewSet, WhoAmI
 from integrations.catalog.views import CatalogInventory, CatalogMovements, CatalogProducts
-from integrations.orders.views import KeyOrders, KeyReturnRequests
+from integrations.orders.views import KeyLabels, KeyOrders, KeyReturnRequests
 from store_modules.analytics.views import Analytics
 from store_modules.cashier.views import CashierView, SaleViewSet, SessionViewSet
 from store_modules.catalog.views import (
@@ -24,6 +24,7 @@ from store_modules.discounts.views import CodeViewSet, RuleViewSet
 from store_modules.expenses.views import ExpenseViewSet
 from store_modules.geography.views import AddressReference
 from store_modules.orders.views import OrderStatuses, OrderViewSet, ReturnRequestViewSet
+from store_modules.printing.views import Labels, PrintTemplateViewSet
 from store_modules.purchasing.views import PurchaseViewSet, SupplierViewSet
 from store_modules.shipping.views import PackageSizeViewSet, ShippingRuleViewSet
 from store_modules.stores.views import AuthView, MeView, SettingsView, StaffView
@@ -47,6 +48,7 @@ store_router.register("discounts/rules", RuleViewSet)
 store_router.register("discounts/codes", CodeViewSet)
 store_router.register("shipping/rules", ShippingRuleViewSet)
 store_router.register("package-sizes", PackageSizeViewSet)
+store_router.register("print-templates", PrintTemplateViewSet)
 store_router.register("expenses", ExpenseViewSet)
 store_router.register("cashier/sessions", SessionViewSet)
 store_router.register("cashier/sales", SaleViewSet, basename="sale")
@@ -90,6 +92,7 @@ address_paths: list[URLPattern | URLResolver] = [
 
 store_paths: list[URLPattern | URLResolver] = [
     path("order-statuses", deed(OrderStatuses, get="list")),
+    path("orders/labels", deed(Labels, post="labels")),
     path("analytics/sales", deed(Analytics, post="sales")),
     path("analytics/products", deed(Analytics, post="products")),
     path("analytics/customers", deed(Analytics, post="customers")),
@@ -107,6 +110,7 @@ store_paths: list[URLPattern | URLResolver] = [
 
 key_paths: list[URLPattern | URLResolver] = [
     path("whoami", deed(WhoAmI, get="whoami")),
+    path("orders/labels", deed(KeyLabels, post="labels")),
     path("orders/<uuid:order_id>/return-request", deed(KeyReturnRequests, post="ask_for")),
     path("orders/<uuid:order_id>/return-requests", deed(KeyReturnRequests, get="of_order")),
 ]

@@ -90,3 +90,15 @@ def key_client_of(store, scopes=tuple(SCOPES), **values):
     client = ApiClient("/api/v1/store/integrations", X_API_Key=token.text)
     client.key_id = token.key_id
     return client
+
+
+def multipart(client, path, name, content, **headers):
+    """One file as a browser's form sends it."""
+    edge = "edge-of-the-form"
+    body = (
+        f'--{edge}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n"
+    ).encode()
+    body += content + f"\r\n--{edge}--\r\n".encode()
+    kind = f"multipart/form-data; boundary={edge}"
+    return client.request("post", path, body, Content_Type=kind, **headers)

@@ -11,6 +11,7 @@ from store_modules.customers.models import Customer
 from store_modules.discounts.models import DiscountCode, DiscountRule
 from store_modules.expenses.models import Expense
 from store_modules.orders.models import Order, ReturnRequest
+from store_modules.printing.models import PrintTemplate
 from store_modules.purchasing.models import PurchaseOrder, Supplier
 from store_modules.shipping.models import PackageSize, ShippingRule
 from storeplatform.urls import key_router, store_router
@@ -76,6 +77,7 @@ MAKE = {
     DiscountCode: made("/discounts/codes", PERCENT | {"code": "SPRING"}),
     ShippingRule: made("/shipping/rules", {"name": "Far", "baseFee": "3000"}),
     PackageSize: made("/package-sizes", {"name": "Small"}),
+    PrintTemplate: made("/print-templates", {"name": "A", "type": "Invoice", "body": "x"}),
     Expense: made("/expenses", {"amount": "500", "category": "rent", "date": "2026-01-01"}),
     CashierSession: made("/cashier/sessions/open", {"openingFloat": "1000"}),
     ApiKey: lambda store: key_client_of(store).key_id,

@@ -19,6 +19,7 @@ from store_modules.orders.importing import import_order
 from store_modules.orders.models import Channel, Order
 from store_modules.orders.serializers import ImportBody, OrderBody, ReturnBody, StorefrontBody
 from store_modules.orders.views import Orders, ReturnRequests, quote_body
+from store_modules.printing.views import Labels
 from storeplatform.kernel.bulk import Bulk, BulkAnswer, Row
 from storeplatform.kernel.errors import Conflict, Refusal
 from storeplatform.kernel.money import format_money
@@ -176,6 +177,10 @@ class KeyReturnRequests(ApiKeySurface, ReturnRequests):
         if not Order.objects.of(self.actor.store_id).filter(pk=order_id).exists():
             raise Http404
         return Response(self.list_page(self.get_queryset().filter(order=order_id)))
+
+
+class KeyLabels(ApiKeySurface, Labels):
+    """Labels for a website's own back office."""
 
 
 class AllRefused(Exception):

@@ -79,6 +79,7 @@ class PurchaseViewSet(StoreScopedViewSet[PurchaseOrder]):
     }
     answers = {"attachments": AttachmentSerializer}
     upload_actions = frozenset({"attachments"})
+    file_answers = {"download": ["application/pdf", "image/png", "image/jpeg", "image/webp"]}
 
     def searched(self, queryset: QuerySet[Any], words: str) -> QuerySet[Any]:
         """By its own number and reference, or by its supplier's name."""

@@ -147,6 +147,9 @@ class OperationSchema(AutoSchema):
         }
         if self.view.action in NO_CONTENT and self.view.action not in self.view.answers:
             return {"204": {"description": "Done."}, **bodies}
+        if files := getattr(self.view, "file_answers", {}).get(self.view.action):
+            content = {media: {"schema": {"type": "string"}} for media in files}
+            return {"200": {"description": "The document.", "content": content}, **bodies}
         status = "201" if self.view.action in CREATING else "200"
         serializer = self.view_serializer()
         schema: dict[str, Any] = {"type": "object"}
@@ -154,8 +157,10 @@ class OperationSchema(AutoSchema):
             schema = self.resolve_serializer(serializer, direction).ref
         if self.view.action == "list" or self.view.action in self.view.listing_actions:
             schema = envelope(schema)
-        content = {"application/json": {"schema": schema}}
-        return {status: {"description": "Done.", "content": content}, **bodies}
+        return {
+            status: {"description": "Done.", "content": {"application/json": {"schema": schema}}},
+            **bodies,
+        }
 
 
 def envelope(item: dict[str, Any]) -> dict[str, Any]:

@@ -61,6 +61,7 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
     bulk_rows: ClassVar[tuple[str, Any] | None] = None  # member and serializer of bulk rows
     listing_actions: ClassVar[frozenset[str]] = frozenset()  # answer `items` beside `list`
     upload_actions: ClassVar[frozenset[str]] = frozenset()  # read one multipart `file`
+    file_answers: ClassVar[Mapping[str, Sequence[str]]] = {}  # media types of answers not in JSON
     lookup_value_regex = UUID_PATTERN
     attempt: Attempt | None = None
 

@@ -1,0 +1,220 @@
+"""Our small print markup: a page as blocks, read from HTML that knows few tags. Pure.
+
+Known are h1, h2, p, small, hr, table with tr, th and td (`width="30%"`), qr and barcode; `class`
+may hold start, center, end, bold, big and plain. Everything else loses its tag and keeps its text;
+scripts and styles lose both.
+"""
+
+from dataclasses import dataclass, field
+from html import escape
+from html.parser import HTMLParser
+
+import barcode
+import segno
+
+TEXT_TAGS = {"h1", "h2", "p", "small"}
+CODE_TAGS = {"qr", "barcode"}
+DROPPED = {"script", "style", "iframe", "object", "template", "title"}
+CLASSES = {"start", "center", "end", "bold", "big"}
+MAX_BLOCKS = 20_000
+
+
+@dataclass(slots=True)
+class Text:
+    """A paragraph; `style` is its tag."""
+
+    text: str
+    style: str = "p"
+    classes: frozenset[str] = frozenset()
+
+    @property
+    def align(self) -> str:
+        return next((word for word in ("center", "end") if word in self.classes), "start")
+
+    @property
+    def is_bold(self) -> bool:
+        return self.style in ("h1", "h2", "th") or "bold" in self.classes
+
+
+@dataclass(slots=True)
+class Cell:
+    """A cell with its part of the width in percent; 0 shares what is left."""
+
+    blocks: list["Block"] = field(default_factory=list)
+    width: float = 0
+    is_head: bool = False
+
+
+@dataclass(slots=True)
+class Table:
+    rows: list[list[Cell]] = field(default_factory=list)
+    is_plain: bool = False  # columns without lines
+
+
+@dataclass(slots=True)
+class Rule:
+    """A line across."""
+
+
+@dataclass(slots=True)
+class Code:
+    """A QR code, or a bar code in Code 128."""
+
+    value: str
+    is_qr: bool
+    align: str = "center"
+
+
+Block = Text | Table | Rule | Code
+
+
+class TooLong(ValueError):
+    """More blocks than a page makes sense of."""
+
+
+class Reader(HTMLParser):
+    """Collects blocks; what is open of a table stands on the stack."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.blocks: list[Block] = []
+        self.tables: list[Table] = []
+        self.open: Text | None = None
+        self.skipping = 0
+        self.count = 0
+
+    def place(self, block: Block) -> None:
+        self.count += 1
+        if self.count > MAX_BLOCKS:
+            raise TooLong
+        if self.tables and self.tables[-1].rows and self.tables[-1].rows[-1]:
+            self.tables[-1].rows[-1][-1].blocks.append(block)
+        elif not self.tables:
+            self.blocks.append(block)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        classes = frozenset(given.get("class", "").split()) & CLASSES
+        if tag in DROPPED:
+            self.skipping += 1
+        elif tag in TEXT_TAGS:
+            self.open = Text("", tag, classes)
+            self.place(self.open)
+        elif tag == "br" and self.open is not None:
+            self.open.text += "\n"
+        elif tag == "hr":
+            self.close_text()
+            self.place(Rule())
+        elif tag in CODE_TAGS:
+            self.close_text()
+            if value := given.get("value", "").strip()[:200]:
+                align = next((word for word in ("start", "end") if word in classes), "center")
+                self.place(Code(value, tag == "qr", align))
+        elif tag == "table":
+            self.close_text()
+            table = Table(is_plain="plain" in given.get("class", ""))
+            self.place(table)
+            self.tables.append(table)
+        elif tag == "tr" and self.tables:
+            self.tables[-1].rows.append([])
+        elif tag in ("td", "th") and self.tables and self.tables[-1].rows:
+            self.open_cell(tag, given, classes)
+
+    def open_cell(self, tag: str, given: dict[str, str], classes: frozenset[str]) -> None:
+        width = given.get("width", "").rstrip("%")
+        percent = float(width) if width.isdigit() and int(width) <= 100 else 0
+        self.tables[-1].rows[-1].append(Cell(width=percent, is_head=tag == "th"))
+        self.open = Text("", tag, classes)
+        self.place(self.open)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in DROPPED and self.skipping:
+            self.skipping -= 1
+        elif tag == "table" and self.tables:
+            self.close_text()
+            self.tables.pop()
+        elif tag in TEXT_TAGS or tag in ("td", "th"):
+            self.close_text()
+
+    def handle_data(self, data: str) -> None:
+        words = " ".join(data.split())
+        if self.skipping or not words:
+            return
+        if self.open is None:
+            self.open = Text("")
+            self.place(self.open)
+        lead = " " if self.open.text and data[:1].isspace() else ""
+        tail = " " if data[-1:].isspace() else ""
+        self.open.text += lead + words + tail
+
+    def close_text(self) -> None:
+        self.open = None
+
+
+def read(source: str) -> list[Block]:
+    """The blocks of a page. Raises TooLong."""
+    reader = Reader()
+    reader.feed(source)
+    reader.close()
+    return reader.blocks
+
+
+def bars_of(value: str) -> str:
+    """A bar code's modules from left to right, 1 for dark."""
+    modules: str = barcode.get("code128", value).build()[0]
+    return modules
+
+
+def as_html(blocks: list[Block], direction: str, language: str, title: str) -> str:
+    """A page that a browser shows and prints; it loads nothing."""
+    inner = "".join(block_html(block) for block in blocks)
+    return (
+        f'<!doctype html><html lang="{escape(language)}" dir="{direction}"><head>'
+        f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style></head>'
+        f"<body>{inner}</body></html>"
+    )
+
+
+STYLE = (
+    "body{font:14px/1.45 'DejaVu Sans',Tahoma,sans-serif;margin:24px auto;max-width:720px}"
+    "h1{font-size:24px;margin:.2em 0}h2{font-size:17px;margin:.4em 0}p,small{margin:.25em 0}"
+    "small{display:block;color:#555;font-size:11px}hr{border:0;border-top:1px solid #999}"
+    "table{border-collapse:collapse;width:100%;margin:.5em 0}th{background:#f0f0f0}"
+    "td,th{border:1px solid #bbb;padding:5px;text-align:start;vertical-align:top}"
+    ".plain td,.plain th{border:0;padding:2px 0;background:none}"
+    ".center{text-align:center}.end{text-align:end}.bold{font-weight:bold}.big{font-size:1.5em}"
+    ".start{text-align:start}svg,img{max-width:100%}"
+)
+
+
+def block_html(block: Block) -> str:
+    match block:
+        case Text():
+            words = escape(block.text.strip()).replace("\n", "<br>")
+            tag = block.style if block.style in TEXT_TAGS else "p"
+            return f'<{tag} class="{" ".join(sorted(block.classes))}">{words}</{tag}>'
+        case Rule():
+            return "<hr>"
+        case Code():
+            return f'<p class="{block.align}">{code_html(block)}</p>'
+        case Table():
+            rows = "".join(f"<tr>{''.join(cell_html(c) for c in row)}</tr>" for row in block.rows)
+            return f'<table class="{"plain" if block.is_plain else ""}">{rows}</table>'
+
+
+def cell_html(cell: Cell) -> str:
+    tag = "th" if cell.is_head else "td"
+    width = f' style="width:{cell.width:g}%"' if cell.width else ""
+    return f"<{tag}{width}>{''.join(block_html(block) for block in cell.blocks)}</{tag}>"
+
+
+def code_html(code: Code) -> str:
+    if code.is_qr:
+        source = segno.make(code.value, error="m").svg_data_uri(scale=4)
+        return f'<img alt="{escape(code.value)}" src="{source}">'
+    bars = bars_of(code.value)
+    parts = "".join(
+        f'<rect x="{place}" width="1" height="40"/>' for place, bar in enumerate(bars) if bar == "1"
+    )
+    size = f'viewBox="0 0 {len(bars)} 40" width="{len(bars) * 2}" height="60"'
+    return f'<svg role="img" aria-label="{escape(code.value)}" {size}>{parts}</svg>'
