@@ -5,6 +5,7 @@ from typing import Any
 
 import segno
 from fpdf import FPDF
+from fpdf.fonts import TTFFont
 
 from store_modules.printing.markup import Block, Cell, Code, Rule, Table, Text, bars_of
 
@@ -47,7 +48,8 @@ class Sheet:
 
     def close(self) -> None:
         for font in self.pdf.fonts.values():
-            font.ttfont.close()
+            if isinstance(font, TTFFont):
+                font.ttfont.close()
 
     def page(self, blocks: list[Block]) -> None:
         """The blocks on pages of their own."""
