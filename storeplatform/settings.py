@@ -30,6 +30,7 @@ SECRET_NAMES = (
 )
 
 Words = Annotated[list[str], NoDecode]
+Paths = Annotated[list[Path], NoDecode]
 
 
 class Environment(BaseSettings):
@@ -54,7 +55,7 @@ class Environment(BaseSettings):
     IDEMPOTENCY_RETENTION_DAYS: int = Field(default=7, ge=1)
     LOG_LEVEL: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     JWT_ALGORITHM: Literal["HS256", "RS256", "ES256", "EdDSA"] = "HS256"
-    JWT_PRIVATE_KEY: str = ""
+    JWT_KEY_FILES: Paths = []  # PEM private keys for all but HS256; the first signs, all verify
     EMAIL_URL: str = ""
     EMAIL_FROM: str = "Store Platform <no-reply@localhost>"
     OTP_PROVIDER: Words = ["console"]
@@ -70,7 +71,9 @@ class Environment(BaseSettings):
     CURSOR_KEY: str = ""  # signs list cursors
     FIELD_KEY: str = ""  # encrypts fields at rest
 
-    @field_validator("ALLOWED_HOSTS", "CORS_ORIGINS", "OTP_PROVIDER", mode="before")
+    @field_validator(
+        "ALLOWED_HOSTS", "CORS_ORIGINS", "OTP_PROVIDER", "JWT_KEY_FILES", mode="before"
+    )
     @classmethod
     def split_words(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -113,6 +116,11 @@ class Environment(BaseSettings):
     @model_validator(mode="after")
     def check_secrets(self) -> Self:
         seen: dict[bytes, str] = {}
+        if self.JWT_ALGORITHM != "HS256" and not self.JWT_KEY_FILES:
+            raise ValueError(f"JWT_KEY_FILES must name a PEM file for {self.JWT_ALGORITHM}")
+        for file in self.JWT_KEY_FILES:
+            if not file.is_file():
+                raise ValueError(f"JWT_KEY_FILES names {file}, which is no file")
         for name in SECRET_NAMES:
             value: str = getattr(self, name)
             if not value:
@@ -207,6 +215,7 @@ IDEMPOTENCY_RETENTION = timedelta(days=ENV.IDEMPOTENCY_RETENTION_DAYS)
 OTP_PROVIDERS = ENV.OTP_PROVIDER
 OTP_FILE = ENV.OTP_FILE or STATE_DIR / "otp.jsonl"
 OTP_EXPOSE_CODE = ENV.OTP_EXPOSE_CODE
+JWT_ALGORITHM, JWT_KEY_FILES = ENV.JWT_ALGORITHM, ENV.JWT_KEY_FILES
 API_VERSION = "2026-11-01"
 
 DEBUG = False
@@ -409,9 +418,7 @@ SPECTACULAR_SETTINGS = {
 }
 
 SIMPLE_JWT = {
-    "ALGORITHM": ENV.JWT_ALGORITHM,
-    "SIGNING_KEY": ENV.JWT_PRIVATE_KEY or next(iter(KEYS["JWT_KEY"].values())).decode(),
-    "VERIFYING_KEY": "",
+    # Keys and algorithm: store_modules.stores.signing
     "ISSUER": PUBLIC_ORIGIN,
     "AUDIENCE": "store-api",
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),

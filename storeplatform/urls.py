@@ -27,7 +27,7 @@ from store_modules.orders.views import OrderStatuses, OrderViewSet, ReturnReques
 from store_modules.printing.views import Labels, PrintTemplateViewSet
 from store_modules.purchasing.views import PurchaseViewSet, SupplierViewSet
 from store_modules.shipping.views import PackageSizeViewSet, ShippingRuleViewSet
-from store_modules.stores.views import AuthView, MeView, SettingsView, StaffView
+from store_modules.stores.views import AuthView, MeView, SettingsView, StaffView, jwks
 from storeplatform.kernel import health
 from storeplatform.kernel.openapi import openapi_json
 from storeplatform.kernel.views import AuditLog
@@ -131,6 +131,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         ),
     ),
     path("admin/", admin.site.urls),
+    path(".well-known/jwks.json", jwks),
     path("health/live", health.live),
     path("health/ready", health.ready),
 ]

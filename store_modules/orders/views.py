@@ -293,7 +293,12 @@ class Orders(ListModelMixin, StoreScoped[Order]):
         keys = read_ordering(query, {"createdAt": "id"}, ["id"], OrderEvent)
         return Response(
             page_of(
-                rows, query, keys, serializer.rows, store_id=self.actor.store_id, cursor_only=True
+                rows,
+                query,
+                keys,
+                serializer.page_rows,
+                store_id=self.actor.store_id,
+                cursor_only=True,
             )
         )
 

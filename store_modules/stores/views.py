@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.conf import settings as django_settings
 from django.db import IntegrityError, transaction
+from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework_simplejwt.tokens import AccessToken
@@ -27,6 +28,7 @@ from store_modules.stores.serializers import (
     StoreChoice,
     StoreSettingsSerializer,
 )
+from store_modules.stores.signing import public_keys
 from storeplatform.kernel.errors import Conflict, Denied, NotFound, Refusal
 from storeplatform.kernel.money import is_currency
 from storeplatform.kernel.pagination import Query, page_of, read_ordering
@@ -426,3 +428,11 @@ class StaffView(StoreScoped[Membership]):
             for grant in GRANTS.values()
         ]
         return Response({"items": items})
+
+
+def jwks(request: HttpRequest) -> JsonResponse:
+    """The public keys that verify access tokens; a shared secret has none."""
+    keys = public_keys()
+    if not keys:
+        raise Http404
+    return JsonResponse({"keys": keys}, headers={"Cache-Control": "public, max-age=300"})

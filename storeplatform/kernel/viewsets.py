@@ -277,7 +277,7 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
             queryset,
             query,
             keys,
-            serializer.rows,
+            serializer.page_rows,
             store_id=self.actor.store_id,
             cursor_only=self.cursor_only,
         )
