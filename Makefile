@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export APP_ENV ?= development
 
-.PHONY: help run test check bench demo-retail
+.PHONY: help run test check migrations bench demo-retail
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
@@ -23,7 +23,11 @@ check: .venv/installed ## format, lint, types, import contracts, migrations
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -W ignore manage.py check --fail-level WARNING
 	@$(BIN)/python manage.py makemigrations --check --dry-run 2>/dev/null # needs no database
+
+migrations: .venv/installed ## write the migrations that changed models need
+	@$(BIN)/python -W ignore manage.py makemigrations 2>/dev/null # needs no database
 
 bench: .venv/installed ## measure requests per second on production settings
 	@$(BIN)/python -m bench

@@ -112,6 +112,7 @@ def serve(environment: Any) -> None:
         access_log=False,
         log_level="warning",
         server_header=False,
+        proxy_headers=False,  # the client's address is ours to find: kernel.middleware
         lifespan="on",
     )
 

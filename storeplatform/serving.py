@@ -386,6 +386,19 @@ class Protocol(HttpToolsProtocol):
     def expect_headers(self) -> None:
         self.header_timer = self.loop.call_later(self.HEADER_SECONDS, self.give_up)
 
+    def send_400_response(self, msg: str) -> None:
+        """What cannot be read as HTTP is a problem like any other; uvicorn would say it as text."""
+        title = "This is no HTTP request."
+        body = orjson.dumps(
+            {"type": "about:blank", "title": title, "status": 400, "code": "validation_error"}
+        )
+        head = (
+            "HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
     def give_up(self) -> None:
         if not self.transport.is_closing():
             self.transport.close()

@@ -100,7 +100,9 @@ class Environment(BaseSettings):
             return self
         for name in ("DATABASE_URL", "REDIS_URL"):
             if not getattr(self, name):
-                raise ValueError(f"{name} is not set; production does not start its own servers")
+                raise ValueError(
+                    f"{name} is not set; give it, or set APP_ENV=development for own servers"
+                )
         if not self.ALLOWED_HOSTS or "*" in self.ALLOWED_HOSTS:
             raise ValueError("ALLOWED_HOSTS must list the host names served, without '*'")
         if not self.PUBLIC_ORIGIN:

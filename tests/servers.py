@@ -27,7 +27,7 @@ class RunningServer:
                 sys.executable, "-m", "uvicorn", "storeplatform.asgi:application",
                 "--port", str(self.port), "--workers", str(workers), "--no-access-log",
                 "--http", "storeplatform.serving:Protocol", "--ws", "websockets-sansio",
-                "--log-level", "warning", "--timeout-graceful-shutdown", "20",
+                "--no-proxy-headers", "--log-level", "warning", "--timeout-graceful-shutdown", "20",
             ],
             cwd=ROOT,
             env=os.environ

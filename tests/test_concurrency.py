@@ -191,3 +191,38 @@ def test_nothing_acknowledged_is_lost_when_a_worker_is_killed(client, server, sh
     reserved = InventoryItem.objects.get(product=product).quantity_reserved
     assert reserved == Order.objects.count()
     invariants_hold()
+
+
+def test_twenty_parallel_upserts_of_one_sku_make_one_product(client, shop):
+    body = {"sku": "NEW-1", "name": "Shirt", "price": "1000"}
+
+    answers = at_once(20, lambda _: client.post("/catalog/products", json=body))
+
+    assert sorted(answer.status_code for answer in answers) == [200] * 19 + [201]
+    assert len({answer.json()["id"] for answer in answers}) == 1
+
+
+def test_twenty_parallel_first_settings_make_one(server, parallel):
+    registration = {
+        "email": "new@example.com",
+        "password": "correct horse battery",
+        "fullName": "New",
+        "storeName": "New",
+    }
+    first = httpx.post(f"{server.url}/api/v1/auth/register", json=registration).json()
+    headers = {"Authorization": f"Bearer {first['accessToken']}"}
+    body = {
+        "currencyCode": "IQD",
+        "timezone": "Asia/Baghdad",
+        "industry": "general",
+        "countryCode": "IQ",
+    }
+
+    def send(_):
+        return httpx.post(f"{server.url}/api/v1/store/settings", json=body, headers=headers)
+
+    answers = at_once(20, send)
+
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 19
+    codes = {answer.json()["code"] for answer in answers if answer.status_code == 409}
+    assert codes == {"settings_already_initialized"}

@@ -5,10 +5,14 @@ import socket
 import threading
 import time
 
+import httpx
 import pytest
 import uvicorn
 
 from storeplatform.serving import Front, Limits, Protocol
+from tests.clients import key_client_of
+from tests.factories import a_store
+from tests.servers import RunningServer
 
 LIMITS = Limits(body=1000, bulk_body=5000, body_seconds=0.5, waiting=2, waiting_seconds=0.3)
 
@@ -204,3 +208,30 @@ def test_a_keep_alive_connection_serves_one_request_after_the_other(port):
             status, _, body = read(client)
             assert status == 200
             assert json.loads(body)["query"] == f"n={number}"
+
+
+def test_an_address_that_the_client_claims_is_not_believed(parallel):
+    store = a_store()
+    key = key_client_of(store, allowed_ips=["10.1.1.1"]).headers["X_API_Key"]
+    server = RunningServer(workers=1)
+    try:
+        url = f"{server.url}/api/v1/store/integrations/whoami"
+        answer = httpx.get(url, headers={"X-API-Key": key, "X-Forwarded-For": "10.1.1.1"})
+    finally:
+        server.stop()
+
+    assert answer.status_code == 403
+    assert answer.json()["code"] == "ip_not_allowed"
+
+
+def test_what_is_no_http_is_a_problem(parallel):
+    server = RunningServer(workers=1)
+    try:
+        with socket.create_connection(("127.0.0.1", server.port)) as plain:
+            plain.sendall(b"FOO / HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = plain.recv(4096)
+    finally:
+        server.stop()
+
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"application/problem+json" in answer

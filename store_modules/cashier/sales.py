@@ -54,9 +54,8 @@ from store_modules.orders.quoting import (
     Quote,
     discounted,
     gather,
-    line_of,
     refuse,
-    refuse_repeats,
+    settled_lines,
     terms_of,
     totals_with,
 )
@@ -95,13 +94,12 @@ def session_for(actor: Actor, session_id: UUID | None) -> CashierSession:
 def quote_sale(actor: Actor, till: CashierSettings, values: Mapping[str, Any]) -> Quote:
     """Price a sale without storing anything: line discounts first, then rules and the code."""
     items = values["items"]
-    refuse_repeats(items)
     customer_id = values.get("customer_id") or till.default_customer_id
     shelf = gather(actor.store_id, items, area_id=None, customer_id=customer_id)
     if values.get("customer_id") and shelf.buyer is None:
         raise refuse("customerId", "not_found", "There is no such customer in this store.")
     kind = {**values, "fulfillment_type": FulfillmentType.WAREHOUSE}
-    lines = [line_of(shelf, item, place, kind, Channel.POS) for place, item in enumerate(items)]
+    lines = settled_lines(shelf, kind, Channel.POS)
     check_overrides(actor, items, lines)
     currency = shelf.trade.currency
     own = line_discounts(lines, values["line_discounts"], till, currency)

@@ -67,7 +67,7 @@ class Product(StoreOwned):
     product_type = models.CharField(max_length=8, choices=Type.choices, default=Type.SIMPLE)
     parent = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="variants")
     options = models.JSONField(null=True)
-    sku = models.CharField(max_length=64)
+    sku = models.CharField(max_length=64, null=True)  # noqa: DJ001  # a parent may have none
     name = models.CharField(max_length=200)
     names = models.JSONField(null=True)
     description = models.TextField(max_length=5000, null=True)  # noqa: DJ001  # null clears it
@@ -112,6 +112,9 @@ class Product(StoreOwned):
                 violation_error_message="The parent has a variant with these options.",
             ),
             models.CheckConstraint(
+                condition=Q(sku__isnull=False) | Q(product_type="parent"), name="product_has_sku"
+            ),
+            models.CheckConstraint(
                 condition=Q(price__isnull=True) | Q(price__gte=0), name="product_price"
             ),
             models.CheckConstraint(
@@ -134,7 +137,7 @@ class Product(StoreOwned):
         ]
 
     def __str__(self) -> str:
-        return f"{self.sku} {self.name}"
+        return f"{self.sku or self.product_type} {self.name}"
 
 
 class InventoryItem(StoreOwned):

@@ -13,6 +13,7 @@ from storeplatform.kernel.errors import Conflict, Refusal
 from storeplatform.kernel.outbox import emit
 from storeplatform.kernel.ports import Port
 from storeplatform.kernel.tenancy import Actor
+from storeplatform.kernel.transactions import lock_name
 
 MAX_DEPTH = 5
 
@@ -122,6 +123,8 @@ def change_product(product: Product, values: dict[str, Any]) -> Product:
 def check_product(product: Product) -> None:
     """Facts that hold together across fields."""
     parent = product.parent
+    if product.sku is None and product.product_type != Product.Type.PARENT:
+        raise refuse("sku", "required", "What is sold needs an SKU.")
     if product.product_type == Product.Type.VARIANT:
         if parent is None or parent.product_type != Product.Type.PARENT:
             raise refuse("parentId", "not_found", "A variant needs a parent product.")
@@ -164,6 +167,8 @@ def announce(product: Product, event: str) -> None:
 
 
 def product_by_sku(store_id: UUID, sku: str) -> Product | None:
+    """The product, locked. Where there is none its SKU is, so that parallel upserts make one."""
+    lock_name(f"sku {store_id} {sku.upper()}")
     found: Product | None = (
         Product.objects.live().of(store_id).filter(sku__iexact=sku).select_for_update().first()
     )

@@ -64,7 +64,7 @@ def advance(
         raise Conflict(
             "invalid_transition",
             f"A parcel that is {order.fulfillment_status} does not become {to}.",
-            details={"status": order.fulfillment_status, "allowed": list(ways)},
+            details={"current": {"status": order.fulfillment_status}, "allowed": list(ways)},
         )
     if to in NEEDS_REASON and not reason:
         raise Refusal("validation_error", "Say why.", reason=["It is required."])

@@ -39,7 +39,7 @@ UNIT_PLACES = Decimal("0.0001")
 
 def import_order(actor: Actor, values: Mapping[str, Any], number: str) -> Order:
     """Store one past order; inside the caller's transaction."""
-    refuse_repeats(values["items"])
+    refuse_repeats(item["sku"] for item in values["items"])
     facts = actor.store
     area = find_address(
         facts.country_code, values["address_province_code"], values["address_area_id"]

@@ -59,7 +59,7 @@ def transition(
         raise Conflict(
             "invalid_transition",
             f"An order that is {order.status} does not become {to} like this.",
-            details={"allowed": list(ways), "status": order.status},
+            details={"current": {"status": order.status}, "allowed": list(ways)},
         )
     before = order.status
     with counted_anew(order):

@@ -57,7 +57,7 @@ def check_in(
         raise Conflict(
             "invalid_transition",
             f"Nothing of an order that is {order.status} is on its way back.",
-            details={"status": order.status, "allowed": list(COMING_BACK)},
+            details={"current": {"status": order.status}, "allowed": list(COMING_BACK)},
         )
     items = {item.pk: item for item in order.items.all()}
     counts = counted(items, lines, {pk: outstanding(item) for pk, item in items.items()})
@@ -274,7 +274,7 @@ def move_request(request: Request, to: str, sources: Sequence[str], stamp: str) 
         raise Conflict(
             "invalid_transition",
             f"A return request that is {request.status} does not become {to}.",
-            details={"status": request.status, "allowed": list(sources)},
+            details={"current": {"status": request.status}, "allowed": list(sources)},
         )
     request.status = to
     request.version += 1

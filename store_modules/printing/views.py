@@ -22,7 +22,7 @@ from store_modules.printing.serializers import (
 )
 from store_modules.printing.services import delete_template, save_template
 from store_modules.stores.models import StoreSettings
-from storeplatform.kernel.errors import NotFound, Refusal
+from storeplatform.kernel.errors import Refusal
 from storeplatform.kernel.filters import WireFilterSet, Words
 from storeplatform.kernel.serializers import as_members
 from storeplatform.kernel.viewsets import StoreScoped, StoreScopedViewSet
@@ -106,7 +106,9 @@ class PrintTemplateViewSet(Printing, StoreScopedViewSet[PrintTemplate]):
         design = rendering.design_of(self.get_object())
         order_id = values["order_id"] or values["sale_id"]
         if not Order.objects.filter(store_id=self.actor.store_id, pk=order_id).exists():
-            raise NotFound
+            field = "orderId" if values["order_id"] else "saleId"
+            message = "There is no such order in this store."
+            raise Refusal("not_found", message, errors={field: [message]})
         return self.printed(design, [order_id], values["format"])
 
     @action(detail=False, methods=["get"], url_path="built-in")

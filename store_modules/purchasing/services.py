@@ -47,7 +47,7 @@ def wrong_state(purchase: PurchaseOrder, allowed: Sequence[str]) -> Conflict:
     return Conflict(
         "invalid_transition",
         f"A purchase order that is {purchase.status} does not allow this.",
-        details={"status": purchase.status, "allowed": list(allowed)},
+        details={"current": {"status": purchase.status}, "allowed": list(allowed)},
     )
 
 

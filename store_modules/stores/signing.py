@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from django.conf import settings
 from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.exceptions import TokenBackendError
+from rest_framework_simplejwt.settings import api_settings
 
 THUMBPRINT = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x")}
 
@@ -74,7 +75,7 @@ class KeyRing(TokenBackend):
 
 ring = KeyRing(
     settings.JWT_ALGORITHM,
-    audience=settings.SIMPLE_JWT["AUDIENCE"],
-    issuer=settings.SIMPLE_JWT["ISSUER"],
-    leeway=settings.SIMPLE_JWT["LEEWAY"],
+    audience=api_settings.AUDIENCE,
+    issuer=api_settings.ISSUER,
+    leeway=api_settings.LEEWAY,
 )

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from store_modules.stores.authentication import forget_sign_ins
 from store_modules.stores.models import StoreSettings
@@ -28,13 +28,23 @@ def settings_of(store_id: UUID) -> StoreSettings:
     return found
 
 
+def already_initialised() -> Conflict:
+    return Conflict(
+        "settings_already_initialized", "The settings are initialised already; change them by PUT."
+    )
+
+
 @transaction.atomic
 def initialise(store_id: UUID, values: dict[str, Any]) -> StoreSettings:
-    """The store's one settings row; the second is refused by its constraint."""
+    """The store's one settings row; the second is refused by its unique store."""
     values.setdefault("week_starts_on", first_weekday(values["country_code"]))
     values.setdefault("storefront_payment_methods", ["cod"])
     values.setdefault("otp_countries", [values["country_code"]])
-    settings: StoreSettings = StoreSettings.objects.create(store_id=store_id, **values)
+    try:
+        with transaction.atomic():
+            settings: StoreSettings = StoreSettings.objects.create(store_id=store_id, **values)
+    except IntegrityError:
+        raise already_initialised() from None
     transaction.on_commit(forget_sign_ins)
     return settings
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.conf import settings as django_settings
 from django.db import IntegrityError, transaction
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework_simplejwt.tokens import AccessToken
@@ -30,6 +30,7 @@ from store_modules.stores.serializers import (
 )
 from store_modules.stores.signing import public_keys
 from storeplatform.kernel.errors import Conflict, Denied, NotFound, Refusal
+from storeplatform.kernel.methods import reading_only
 from storeplatform.kernel.money import is_currency
 from storeplatform.kernel.pagination import Query, page_of, read_ordering
 from storeplatform.kernel.tenancy import StoreFacts
@@ -285,10 +286,7 @@ class SettingsView(StoreScoped[StoreSettings]):
 
     def create(self, request: Request) -> Response:
         if StoreSettings.objects.filter(store_id=self.actor.store_id).exists():
-            raise Conflict(
-                "settings_already_initialized",
-                "The settings are initialised already; change them by PUT.",
-            )
+            raise trading.already_initialised()
         values = self.settings_body(None)
         return self.once(
             lambda: self.answer(trading.initialise(self.actor.store_id, values), status=201)
@@ -430,7 +428,8 @@ class StaffView(StoreScoped[Membership]):
         return Response({"items": items})
 
 
-def jwks(request: HttpRequest) -> JsonResponse:
+@reading_only
+def jwks(request: HttpRequest) -> HttpResponse:
     """The public keys that verify access tokens; a shared secret has none."""
     keys = public_keys()
     if not keys:

@@ -14,6 +14,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.module_loading import import_string
 
 from storeplatform.kernel.ids import uuid7
+from storeplatform.kernel.problems import page_not_found
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -88,7 +89,8 @@ class RequestMiddleware:
         structlog.contextvars.bind_contextvars(request_id=request.request_id)
         queries = QueryCount()
         with connection.execute_wrapper(queries):
-            response = self.get_response(request)
+            answer = page_not_found if "\0" in request.path else self.get_response
+            response = answer(request)
         response["X-Request-Id"] = request.request_id
         for name, value in SAFE_HEADERS.items():
             response.setdefault(name, value)

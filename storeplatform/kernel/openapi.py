@@ -5,14 +5,25 @@ from functools import cache
 from typing import Any
 
 import orjson
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers
 
+from storeplatform.kernel.examples import Examples
+from storeplatform.kernel.methods import reading_only
 from storeplatform.kernel.permissions import grant_for
-from storeplatform.kernel.serializers import Body, Computed, Money, Phone, WireSerializer
+from storeplatform.kernel.problems import CODES_BY_STATUS
+from storeplatform.kernel.serializers import (
+    Body,
+    Computed,
+    DecimalField,
+    Money,
+    Phone,
+    WireSerializer,
+)
 
 PROBLEM = {
     "type": "object",
@@ -109,19 +120,32 @@ class OperationSchema(AutoSchema):
     def get_filter_backends(self) -> list[Any]:
         return []
 
+    def _map_serializer(self, serializer: Any, direction: Any, *args: Any, **kwargs: Any) -> Any:
+        schema = super()._map_serializer(serializer, direction, *args, **kwargs)
+        example = getattr(serializer, "example", None)
+        return {**schema, "examples": [example]} if example and direction == "request" else schema
+
     def _map_serializer_field(self, field: Any, direction: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(field, Computed):
             shown = field.shows
             if isinstance(shown, type):
                 shown = shown()
+            if isinstance(shown, serializers.ListSerializer):
+                return {"type": "array", "items": self._map_serializer(shown.child, direction)}
             if isinstance(shown, serializers.BaseSerializer):
-                return self._map_serializer(getattr(shown, "child", shown), direction)
+                return self._map_serializer(shown, direction)
             return self._map_serializer_field(shown, direction, *args, **kwargs)
-        if isinstance(field, Money):
-            return dict(MONEY)
-        if isinstance(field, Phone):
-            return dict(PHONE)
-        return super()._map_serializer_field(field, direction, *args, **kwargs)
+        if isinstance(field, Money | Phone):
+            schema = dict(MONEY if isinstance(field, Money) else PHONE)
+            kinds = ["string"]
+            kinds += ["number"] if isinstance(field, Money) and direction == "request" else []
+            kinds += ["null"] if field.allow_null else []
+            return schema | {"type": kinds if len(kinds) > 1 else "string"}
+        schema = super()._map_serializer_field(field, direction, *args, **kwargs)
+        if isinstance(field, DecimalField) and direction == "request":
+            kinds = schema["type"]
+            schema["type"] = ["number", *([kinds] if isinstance(kinds, str) else kinds)]
+        return schema
 
     def _get_parameters(self) -> Any:
         parameters = super()._get_parameters()
@@ -197,13 +221,37 @@ def document() -> bytes:
         if schema.get("description") in inherited:
             del schema["description"]  # speaks to us, not to the reader
     made["components"]["schemas"]["Problem"] = PROBLEM
+    for path in made["paths"].values():
+        for operation in path.values():
+            add_examples(operation, made["components"]["schemas"])
     made["components"]["securitySchemes"] = {
         "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
     }
-    return orjson.dumps(made)
+    return orjson.dumps(made, default=float)  # bounds of decimals
 
 
+def add_examples(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """What the operation's body and each of its JSON answers look like."""
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    if body:
+        body["example"] = Examples(schemas, is_request=True).of(body["schema"])
+    for status, answer in operation["responses"].items():
+        content = answer.get("content", {})
+        if "application/json" in content:
+            shown = content["application/json"]
+            shown["example"] = Examples(schemas).of(shown["schema"])
+        elif "application/problem+json" in content:
+            code = CODES_BY_STATUS.get(int(status), "conflict")
+            content["application/problem+json"]["example"] = {
+                "type": f"{settings.PUBLIC_ORIGIN}/problems/{code}",
+                "title": answer["description"],
+                "status": int(status),
+                "code": code,
+            }
+
+
+@reading_only
 def openapi_json(request: HttpRequest) -> HttpResponse:
     response = HttpResponse(document(), content_type="application/json")
     response["Cache-Control"] = "public, max-age=300"

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -23,6 +24,9 @@ COUNT_KEPT_SECONDS = 30  # of counts beyond LAST_ROW
 CURSOR_MAC_BYTES = 16
 
 
+CONTROL = re.compile("[\x00-\x1f\x7f]")
+
+
 class Query:
     """A query string whose names are read in any letter case, with or without underscores."""
 
@@ -30,6 +34,8 @@ class Query:
         self._values: dict[str, list[str]] = {}
         for name in query:
             many = query.getlist(name) if isinstance(query, QueryDict) else [query[name]]
+            if name != "cursor" and any(CONTROL.search(str(value)) for value in many):
+                raise refusal(name, "Control characters are not allowed.")
             self._values.setdefault(self.fold(name), []).extend(str(value) for value in many)
 
     @staticmethod

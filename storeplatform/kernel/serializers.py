@@ -36,6 +36,15 @@ def camel(name: str) -> str:
     return head + "".join(part.capitalize() for part in rest)
 
 
+# The only names that the wire spells like Python (domain.md, 0.1).
+SNAKE_CASE = frozenset({"payment_method", "delivery_lat", "delivery_lng"})
+
+
+def wire_name(name: str) -> str:
+    """A field as the wire spells it."""
+    return name if name in SNAKE_CASE else camel(name)
+
+
 class StoreAware:
     """Fields whose meaning depends on the store read it from the serializer's context."""
 
@@ -173,12 +182,14 @@ class Choice(serializers.ChoiceField):
 
 
 class StoreRelatedField(StoreAware, serializers.PrimaryKeyRelatedField[Any]):
-    """The id of a row of the caller's store; any other id is not found."""
+    """The id of a row of the caller's store; any other id, and a deleted row's, is not found."""
 
     default_error_messages = {"does_not_exist": "There is no such row.", "incorrect_type": "An id."}
 
     def get_queryset(self) -> Any:
         rows: Any = super().get_queryset()
+        if hasattr(rows, "live"):
+            rows = rows.live()
         return rows.filter(store_id=self.facts.id)
 
     def to_internal_value(self, data: Any) -> Any:
@@ -216,17 +227,19 @@ class CamelCase:
     """Renames a serializer's fields for the wire and reads its declared aliases.
 
     `aliases` maps a name that old clients send to the canonical one; a dotted canonical name
-    reaches into a nested object. Names in `snake_case` stay as the contract spells them.
+    reaches into a nested object. Names in `snake_case` stay as the contract spells them. `example`
+    is declared where the required members alone would make no good one.
     """
 
     aliases: ClassVar[Mapping[str, str]] = {}
     snake_case: ClassVar[Iterable[str]] = ()
+    example: ClassVar[Mapping[str, Any]] = {}  # a body for the API document
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         renamed = {}
         for name, field in super().get_fields().items():  # type: ignore[misc]  # of the serializer
             wire = name if name in self.snake_case else camel(name)
-            if isinstance(field, serializers.RelatedField) and not wire.endswith("Id"):
+            if isinstance(field, serializers.RelatedField) and not wire.endswith(("Id", "Code")):
                 wire += "Id"
             if wire != name and field.source is None:
                 field.source = name
@@ -269,6 +282,12 @@ class Body(CamelCase, serializers.Serializer[Any]):
     def read(cls, data: Any, facts: StoreFacts) -> dict[str, Any]:
         values: dict[str, Any] = shared_body(cls, facts).run_validation(data)
         return values
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        """Within a partial change a nested body is still a whole one."""
+        if isinstance(data, Mapping) and self.parent and getattr(self.root, "partial", False):
+            return self.read(data, self.context["store"])
+        return super().run_validation(data)
 
 
 @lru_cache(maxsize=512)

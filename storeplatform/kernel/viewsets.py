@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from storeplatform.kernel import limits
-from storeplatform.kernel.errors import Conflict, PreconditionFailed, Unauthenticated
+from storeplatform.kernel.errors import Conflict, PreconditionFailed, Refusal, Unauthenticated
 from storeplatform.kernel.filters import WireFilterSet
 from storeplatform.kernel.idempotency import (
     KEPT_HEADERS,
@@ -31,6 +31,7 @@ from storeplatform.kernel.permissions import READ_ACTIONS, HasGrant, actor_of
 from storeplatform.kernel.serializers import Body, camel
 from storeplatform.kernel.sql import Fold
 from storeplatform.kernel.tenancy import Actor, StoreFacts, StoreOwned
+from storeplatform.kernel.text import fold
 from storeplatform.kernel.transactions import in_transaction
 
 M = TypeVar("M", bound=Model)
@@ -177,7 +178,20 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
         return {"request": self.request, "store": actor.store, "grants": actor.grants}
 
     def body(self) -> dict[str, Any]:
-        """The validated body: by the action's form, else by the view's serializer."""
+        """The validated body: by the action's form, else by the view's serializer. Of a row that
+        does not exist that is said first."""
+        try:
+            return self.read_body()
+        except (Refusal, drf.ValidationError):
+            self.refuse_unknown_row()
+            raise
+
+    def refuse_unknown_row(self) -> None:
+        wanted = {name: self.kwargs[name] for name in (self.lookup_field,) if name in self.kwargs}
+        if wanted and not self.get_queryset().filter(**wanted).exists():
+            raise Http404
+
+    def read_body(self) -> dict[str, Any]:
         form = self.forms.get(self.action)
         if form is not None:
             return form.read(self.data_object(), self.actor.store)
@@ -245,11 +259,24 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
         return self.response
 
     def handle(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        if request.method in ("POST", "PUT", "PATCH") and self.action not in self.upload_actions:
+            self.refuse_malformed(request)
         response: Response = getattr(self, (request.method or "").lower())(request, *args, **kwargs)
         succeeded = response.status_code < 400 and not self.is_reading
         if succeeded and self.attempt and not self.attempt.stored:
             raise AssertionError(f"{type(self).__name__}.{self.action} forgot its key")
         return response
+
+    def refuse_malformed(self, request: Request) -> None:
+        """Also where no body is needed, one that is sent must be JSON."""
+        try:
+            _ = request.data
+        except (Refusal, drf.APIException):
+            self.refuse_unknown_row()
+            raise
+
+    def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
+        return Response(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
 
     def repeated(self, request: Request) -> Response | None:
         """The kept answer of a request that was carried out before."""
@@ -304,7 +331,7 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
 
 def search(queryset: QuerySet[Any], words: str) -> QuerySet[Any]:
     """Rows whose `search_text` contains the words; phone-like words match their digits too."""
-    digits = "".join(character for character in words if character.isdigit())
+    digits = "".join(character for character in fold(words) if character.isdigit())
     wanted = Q(search_text__contains=Fold(Value(words)))
     if len(digits) >= 4 and not any(character.isalpha() for character in words):
         wanted |= Q(search_text__contains=Fold(Value(digits.lstrip("0"))))
@@ -410,6 +437,9 @@ class PublicView(GenericViewSet):  # type: ignore[type-arg]  # no queryset
     forms: ClassVar[Mapping[str, type[Body]]] = {}
     answers: ClassVar[Mapping[str, Any]] = {}
     listing_actions: ClassVar[frozenset[str]] = frozenset()
+
+    def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
+        return Response(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
 
     def body(self) -> dict[str, Any]:
         if not isinstance(self.request.data, Mapping):

@@ -329,7 +329,7 @@ def test_what_a_status_forbids_is_not_edited(api, store):
     after = api.put(path, {"internalNotes": "called twice"})
 
     assert refused.status_code == 409
-    assert refused.json()["fields"] == ["paymentMethod"]
+    assert refused.json()["fields"] == ["payment_method"]
     assert same.json()["address"] == "New street"
     assert after.json()["internalNotes"] == "called twice"
     assert api.put(path, {"address": "x"}).status_code == 409

@@ -104,9 +104,8 @@ def test_another_stores_order_is_not_printed(api, order):
     stranger = client_of(a_store())
     made = a_template(stranger).json()
 
-    assert stranger.post(
-        f"/print-templates/{made['id']}/render", {"orderId": order["id"]}
-    ).status_code == 404  # fmt: skip
+    refused = stranger.post(f"/print-templates/{made['id']}/render", {"orderId": order["id"]})
+    assert (refused.status_code, refused.json()["code"]) == (400, "not_found")
     assert stranger.post("/orders/labels", {"ids": [order["id"]]}).status_code == 400
 
 
