@@ -368,6 +368,7 @@ class ReturnBody(Body):
 
 class ReturnRequestBody(ReturnBody):
     example = {"orderId": "0197a2c4-5e6f-7b81-9c2d-3e4f5a6b7c8d", "reason": "changed_mind"}
+
     order_id = serializers.UUIDField()
 
 

@@ -55,6 +55,7 @@ BY_NAME: dict[str, Any] = {
     "options": {"size": "M"},
     "orderNumber": "ORD-1001",
     "otpCode": "613244",
+    "otpCountries": ["IQ"],
     "password": "correct horse battery",
     "permissions": ["orders.read", "orders.write"],
     "phone": "+9647701234567",
@@ -97,9 +98,6 @@ TYPES: dict[str, Any] = {
     "string": str, "integer": int, "number": float, "boolean": bool, "array": list, "object": dict,
 }  # fmt: skip
 BY_TYPE: dict[str, Any] = {
-    "string": "text",
-    "integer": 1,
-    "number": 1,
     "boolean": True,
     "null": None,
 }
@@ -154,4 +152,6 @@ def plain_example(schema: Schema, kind: str) -> Any:
         return BY_FORMAT[form]
     if kind in ("integer", "number"):
         return max(int(schema.get("minimum", 1)), min(1, int(schema.get("maximum", 1))))
+    if kind == "string":
+        return "text"[: schema.get("maxLength", 4)]
     return BY_TYPE.get(kind, {})
