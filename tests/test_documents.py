@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from drf_spectacular.drainage import GENERATOR_STATS
 from openapi_spec_validator import validate
 from orjson import loads
 
@@ -85,6 +86,12 @@ def test_the_openapi_document_is_valid_and_complete():
             assert schema is None or "$ref" in schema or "properties" in schema, (method, path)
             if method in ("post", "put", "patch") and not path.endswith(WITHOUT_BODY):
                 assert "requestBody" in operation, (method, path)
+
+
+def test_the_document_is_made_without_a_warning():
+    document()
+
+    assert not GENERATOR_STATS  # what its maker warned of in this process
 
 
 def test_the_document_and_its_pages_are_served(db):

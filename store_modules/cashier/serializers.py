@@ -166,7 +166,7 @@ class ReturnedLine(Body):
     quantity = IntField(min_value=1, max_value=MAX_QUANTITY)
 
 
-class RefundBody(Body):
+class SaleRefundBody(Body):
     lines = ReturnedLine(many=True, required=False, default=list)
     method = Choice(choices=METHODS)
     restock = serializers.BooleanField(default=True)

@@ -25,10 +25,10 @@ from store_modules.cashier.serializers import (
     Opening,
     PinBody,
     PinnedSerializer,
-    RefundBody,
     Reordering,
     Report,
     SaleBody,
+    SaleRefundBody,
     SaleSerializer,
     SessionSerializer,
 )
@@ -239,7 +239,7 @@ class SaleViewSet(ListModelMixin, RetrieveModelMixin, StoreScoped[Order]):
     filterset_class = SaleFilters
     search_fields = ["number", "customer_name"]
     ordering_fields = {"createdAt": "created_at", "total": "total"}
-    forms = {"create": SaleBody, "refund": RefundBody}
+    forms = {"create": SaleBody, "refund": SaleRefundBody}
 
     def row_response(self, pk: Any, status: int = 200) -> Response:
         found = self.wire_rows(self.get_queryset().filter(pk=pk), ["version"])

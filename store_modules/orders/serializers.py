@@ -12,6 +12,7 @@ from django.db.models.functions import Greatest
 from rest_framework import serializers
 
 from store_modules.orders.models import (
+    BookedMethod,
     FulfillmentType,
     Order,
     OrderEvent,
@@ -263,19 +264,16 @@ def above_nothing(amount: Any) -> Any:
     return amount
 
 
-PAID_BY = ["cash", "card", "bank_transfer", "wallet", "cod"]
-
-
 class PaymentBody(Body):
     amount = Money(validators=[above_nothing])
-    method = Choice(choices=PAID_BY)
+    method = Choice(choices=BookedMethod.choices)
     reference = TextField(max_length=100, required=False, allow_null=True, default=None)
     at = Moment(required=False, allow_null=True, default=None)
 
 
 class RefundBody(Body):
     amount = Money(validators=[above_nothing])
-    method = Choice(choices=PAID_BY)
+    method = Choice(choices=BookedMethod.choices)
     reason = TextField(max_length=500, required=False, allow_null=True, default=None)
     reference = TextField(max_length=100, required=False, allow_null=True, default=None)
 

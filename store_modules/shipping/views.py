@@ -11,9 +11,9 @@ from store_modules.shipping import services
 from store_modules.shipping.choosing import Parcel, choose, fee_of, specificity
 from store_modules.shipping.models import DeliveryMode, PackageSize, ShippingRule
 from store_modules.shipping.serializers import (
+    DeliveryQuote,
+    DeliveryQuoteBody,
     PackageSizeSerializer,
-    QuoteAnswer,
-    QuoteBody,
     SavedRule,
     ShippingRuleSerializer,
 )
@@ -64,9 +64,9 @@ class ShippingRuleViewSet(StoreScopedViewSet[ShippingRule]):
     filterset_class = ShippingRuleFilters
     ordering_fields = {"priority": "priority", "name": "name", "createdAt": "created_at"}
     default_ordering = ["priority"]
-    forms = {"quote": QuoteBody}
+    forms = {"quote": DeliveryQuoteBody}
     answers = {
-        "quote": QuoteAnswer,
+        "quote": DeliveryQuote,
         "create": SavedRule,
         "update": SavedRule,
         "partial_update": SavedRule,
