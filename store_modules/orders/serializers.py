@@ -230,13 +230,6 @@ class Transition(Body):
     reason = TextField(max_length=500, required=False, allow_null=True, default=None)
     lines = DeliveredLine(many=True, required=False)
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        needs_reason = attrs["to"] == Status.RETURNING
-        if needs_reason and attrs["reason"] not in Reason.values:
-            words = ", ".join(Reason.values)
-            raise serializers.ValidationError({"reason": [f"One of: {words}."]})
-        return attrs
-
 
 class CheckedInLine(Body):
     item_id = serializers.UUIDField()
@@ -272,10 +265,13 @@ class PaymentBody(Body):
 
 
 class RefundBody(Body):
+    """Money that goes back; `lines` only tell for which units."""
+
     amount = Money(validators=[above_nothing])
     method = Choice(choices=BookedMethod.choices)
-    reason = TextField(max_length=500, required=False, allow_null=True, default=None)
+    reason = TextField(max_length=500)
     reference = TextField(max_length=100, required=False, allow_null=True, default=None)
+    lines = DeliveredLine(many=True, required=False, default=list)
 
 
 class PaymentSerializer(WireSerializer[OrderPayment]):
@@ -305,7 +301,7 @@ class ReturnBody(Body):
     """What a customer wants to give back; without lines everything."""
 
     lines = ReturnedUnits(many=True, required=False)
-    reason = TextField(max_length=40, required=False, allow_null=True, default=None)
+    reason = Choice(choices=Reason.choices, required=False, allow_null=True, default=None)
     note = TextField(max_length=2000, multiline=True, required=False, allow_null=True, default=None)
 
 
