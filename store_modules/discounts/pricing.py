@@ -244,6 +244,8 @@ def price(
     if code is not None:
         if reason := holds(code):
             raise CodeRefused(reason)
+        if not (code.is_for_delivery or basket.places_of(code)):
+            raise CodeRefused("not_eligible")
         if any(not one.offer.combines_with_codes for one in applied):
             raise CodeRefused("code_not_combinable")
         if code.is_for_delivery:

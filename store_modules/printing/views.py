@@ -22,6 +22,7 @@ from store_modules.printing.serializers import (
 )
 from store_modules.printing.services import delete_template, save_template
 from store_modules.stores.models import StoreSettings
+from store_modules.stores.trading import lock_store
 from storeplatform.kernel.errors import NotFound, Refusal
 from storeplatform.kernel.filters import WireFilterSet, Words
 from storeplatform.kernel.serializers import as_members
@@ -89,6 +90,10 @@ class PrintTemplateViewSet(Printing, StoreScopedViewSet[PrintTemplate]):
     answers = {"built_in": BuiltIn}
     file_answers = {"render": ["text/html", "application/pdf"]}
     listing_actions = frozenset({"built_in"})
+
+    def locked_object(self) -> Any:
+        lock_store(self.actor.store_id)  # first, so that no two changes wait for each other
+        return super().locked_object()
 
     def perform_create(self, values: dict[str, Any]) -> PrintTemplate:
         return save_template(PrintTemplate(store_id=self.actor.store_id), values)
