@@ -410,6 +410,7 @@ SPECTACULAR_SETTINGS = {
         "PaymentMethod": "store_modules.orders.models.PaymentMethod",
         "BookedMethod": "store_modules.orders.models.BookedMethod",
         "TillMethod": "store_modules.cashier.models.DrawerEntry.Method",
+        "ParcelReason": "store_modules.orders.status.Reason",
         "PriceSource": "store_modules.orders.models.Source",
         "DiscountType": "store_modules.discounts.models.Type",
         "PrintType": "store_modules.printing.models.PrintTemplate.Type",

@@ -11,7 +11,9 @@ class PrintingConfig(AppConfig):
         from store_modules.printing.models import PrintTemplate
 
         receipt_template_exists.register(
-            lambda store_id, template_id: PrintTemplate.objects.of(store_id)
-            .filter(pk=template_id, type=PrintTemplate.Type.RECEIPT)
-            .exists()
+            lambda store_id, template_id: (
+                PrintTemplate.objects.of(store_id)
+                .filter(pk=template_id, type=PrintTemplate.Type.RECEIPT)
+                .exists()
+            )
         )
