@@ -270,7 +270,7 @@ def apply_line_rules(basket: Basket, rules: Sequence[Offer]) -> list[Applied]:
     def cap_of(rule: Offer) -> Decimal | None:
         whole = rule.max_discount
         if rule.type == "fixed_amount":
-            value = rule.value or ZERO
+            value = round_money(rule.value or ZERO, basket.currency)
             whole = value if whole is None else min(whole, value)
         return None if whole is None else whole - used.get(rule.id, ZERO)
 
