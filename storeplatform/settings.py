@@ -415,7 +415,16 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {
         "OrderStatus": "store_modules.orders.status.Status",
+        "FulfillmentStatus": "store_modules.orders.status.FulfillmentStatus",
         "MembershipStatus": "store_modules.stores.models.Membership.Status",
+        "OrderChannel": "store_modules.orders.models.Channel",
+        "PaymentMethod": "store_modules.orders.models.PaymentMethod",
+        "BookedMethod": "store_modules.orders.models.BookedMethod",
+        "TillMethod": "store_modules.cashier.models.DrawerEntry.Method",
+        "ParcelReason": "store_modules.orders.status.Reason",
+        "PriceSource": "store_modules.orders.models.Source",
+        "DiscountType": "store_modules.discounts.models.Type",
+        "PrintType": "store_modules.printing.models.PrintTemplate.Type",
     },
 }
 

@@ -66,7 +66,7 @@ VALID_BODIES = {
     "fulfillment": {"status": "at_hub"},
     "check_in": {"lines": [{"itemId": ANY_ID, "restock": 1}]},
     "pay": {"amount": "1", "method": "cash"},
-    "refunds": {"amount": "1", "method": "cash"},
+    "refunds": {"amount": "1", "method": "cash", "reason": "x"},
     "refund": {"method": "cash"},
     "receive": {"items": [LINE]},
     "close": {"countedCash": "1"},

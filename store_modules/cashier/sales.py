@@ -452,8 +452,7 @@ def refund_sale(
             take_out_of(session, amount)
         if amount:
             money.book_refund(order, actor, amount, method, reason=reason)
-        if everything:
-            returns.all_is_back(order, items.values())
+        returns.finish_if_all_is_back(order, items.values())
         returns.save_change(order, actor, items.values(), OrderEvent.Kind.RETURN, put_back)
     return booked_refund(actor, sale, session, order, amount, method, restock, counts)
 
@@ -486,12 +485,11 @@ def units_back(
 
 def money_back(order: Order, method: str, *, everything: bool) -> Decimal:
     """What the customer gets for what was credited: all that is left when everything came back,
-    else in whole notes where it is cash."""
+    else in whole notes where it is cash. Nothing where it was given back by itself before."""
     if everything:
         order.returns_total = order.total
-        return -amount_due(order)
-    owed = -amount_due(order)
-    if method != CASH:
+    owed = max(-amount_due(order), ZERO)
+    if everything or method != CASH or not owed:
         return owed
     trade = StoreSettings.objects.get(store_id=order.store_id)
     till = settings_of_till(order.store_id)

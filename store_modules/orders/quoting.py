@@ -435,9 +435,9 @@ def line_of(
         return ad_hoc_line(shelf.trade, item, place, price, values["fulfillment_type"])
     if not article.is_active or article.product_type == "parent":
         raise refuse(f"items.{place}.sku", "not_sellable", "This product is not for sale.")
+    if article.price is None and channel in (Channel.STOREFRONT, Channel.POS):
+        raise refuse(f"items.{place}.sku", "not_sellable", "This product has no price.")
     if price is None and article.price is None:
-        if from_storefront:
-            raise refuse(f"items.{place}.sku", "not_sellable", "This product has no price.")
         raise refuse(f"items.{place}.unitPrice", "required", "The product has no price; give one.")
     return OrderLine(
         article=article,

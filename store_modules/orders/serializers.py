@@ -14,6 +14,7 @@ from rest_framework.exceptions import ErrorDetail
 
 from store_modules.catalog.skus import repeated_skus
 from store_modules.orders.models import (
+    BookedMethod,
     FulfillmentType,
     Order,
     OrderEvent,
@@ -282,13 +283,6 @@ class Transition(Body):
     reason = TextField(max_length=500, required=False, allow_null=True, default=None)
     lines = DeliveredLine(many=True, required=False)
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        needs_reason = attrs["to"] == Status.RETURNING
-        if needs_reason and attrs["reason"] not in Reason.values:
-            words = ", ".join(Reason.values)
-            raise serializers.ValidationError({"reason": [f"One of: {words}."]})
-        return attrs
-
 
 class CheckedInLine(Body):
     item_id = serializers.UUIDField()
@@ -316,21 +310,21 @@ def above_nothing(amount: Any) -> Any:
     return amount
 
 
-PAID_BY = ["cash", "card", "bank_transfer", "wallet", "cod"]
-
-
 class PaymentBody(Body):
     amount = Money(validators=[above_nothing])
-    method = Choice(choices=PAID_BY)
+    method = Choice(choices=BookedMethod.choices)
     reference = TextField(max_length=100, required=False, allow_null=True, default=None)
     at = Moment(required=False, allow_null=True, default=None)
 
 
 class RefundBody(Body):
+    """Money that goes back; `lines` only tell for which units."""
+
     amount = Money(validators=[above_nothing])
-    method = Choice(choices=PAID_BY)
-    reason = TextField(max_length=500, required=False, allow_null=True, default=None)
+    method = Choice(choices=BookedMethod.choices)
+    reason = TextField(max_length=500)
     reference = TextField(max_length=100, required=False, allow_null=True, default=None)
+    lines = DeliveredLine(many=True, required=False, default=list)
 
 
 class PaymentSerializer(WireSerializer[OrderPayment]):
@@ -362,7 +356,7 @@ class ReturnBody(Body):
     example = {"reason": "changed_mind"}
 
     lines = ReturnedUnits(many=True, required=False)
-    reason = TextField(max_length=40, required=False, allow_null=True, default=None)
+    reason = Choice(choices=Reason.choices, required=False, allow_null=True, default=None)
     note = TextField(max_length=2000, multiline=True, required=False, allow_null=True, default=None)
 
 

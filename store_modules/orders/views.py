@@ -125,6 +125,7 @@ class OrderFilters(WireFilterSet):
     area_id = Ids("area_id")
     customer_id = Ids("customer_id")
     external_ref = Texts()
+    delivery_company_id = Ids("delivery_company_id")
     otp_verified = Flag()
     has_risk_flags = HasRiskFlags()
     date_field = DateField()

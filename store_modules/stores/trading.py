@@ -6,7 +6,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from store_modules.stores.authentication import forget_sign_ins
-from store_modules.stores.models import StoreSettings
+from store_modules.stores.models import Store, StoreSettings
 from store_modules.stores.serializers import first_weekday
 from storeplatform.kernel.errors import Conflict, NotFound
 from storeplatform.kernel.ports import Port
@@ -18,6 +18,12 @@ has_orders: Port[[UUID], bool] = Port("has_orders")
 
 # The store's days are cut elsewhere from now on; reports answer.
 timezone_changed: Port[[UUID], None] = Port("timezone_changed")
+
+
+def lock_store(store_id: UUID) -> None:
+    """Changes that look at all of a store's rows of a kind, such as which one is the default, wait
+    for each other here; rows that name the store do not wait."""
+    Store.objects.select_for_update(no_key=True).get(pk=store_id)
 
 
 def settings_of(store_id: UUID) -> StoreSettings:

@@ -98,11 +98,7 @@ class OperationSchema(AutoSchema):
     def get_request_serializer(self) -> Any:
         form = getattr(self.view, "forms", {}).get(self.view.action)
         if self.view.action == "bulk":
-            member, row = self.view.bulk_rows
-            options = dict(form().fields) if form else {}
-            name = f"Bulk{row.__name__.removesuffix('Serializer').removesuffix('Body')}"
-            row = row(many=True, context={"store": None})
-            return inline_serializer(name, {**options, member: row})
+            return bulk_body(*self.view.bulk_rows, form)
         if form is not None:
             return form()
         if self.view.action in ("create", "update", "partial_update", "upsert"):
@@ -185,6 +181,15 @@ class OperationSchema(AutoSchema):
             status: {"description": "Done.", "content": {"application/json": {"schema": schema}}},
             **bodies,
         }
+
+
+@cache
+def bulk_body(member: str, row: Any, form: type[Body] | None) -> Any:
+    """The body of a bulk call: rows of a kind, and the options of `form` beside them."""
+    kind = row.__name__.removesuffix("Serializer").removesuffix("Body").removeprefix("Bulk")
+    options = dict(form().fields) if form else {}
+    rows = row(many=True, context={"store": None})
+    return inline_serializer(f"BulkOf{kind}s", {**options, member: rows})
 
 
 def envelope(item: dict[str, Any]) -> dict[str, Any]:

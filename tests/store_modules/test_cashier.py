@@ -1,12 +1,11 @@
 """The till (guide.md, "Cashier / POS"; domain.md, section 11)."""
 
-from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
 
 from tests.clients import client_of
-from tests.factories import a_member, a_product, a_store
+from tests.factories import a_member, a_product
 
 
 @pytest.fixture
@@ -35,25 +34,6 @@ def test_guide_cashier_a_second_open_session_is_refused(api, store, session):
     for refused in (second, same_drawer):
         assert (refused.status_code, refused.json()["code"]) == (409, "session_already_open")
         assert refused.json()["sessionId"] == session
-
-
-def test_three_parallel_opens_give_one_session(parallel):  # domain.md 21.3
-    store = a_store()
-    client_of(store).get("/cashier/settings")
-
-    def open_one(_):
-        from django.db import connection
-
-        try:
-            body = {"openingFloat": "1"}
-            return client_of(store).post("/cashier/sessions/open", body).status_code
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(3) as pool:
-        answers = sorted(pool.map(open_one, range(3)))
-
-    assert answers == [201, 409, 409]
 
 
 def test_a_day_at_the_till_closes_with_the_cash_it_should(api, store, session):  # 21.12

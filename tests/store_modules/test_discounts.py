@@ -1,6 +1,5 @@
 """Discounts (guide.md, "Discounts"; domain.md, section 8)."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID, uuid4
@@ -10,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store_modules.discounts.pricing import Customer, Line, Offer, price
-from tests.clients import client_of
-from tests.factories import a_product, a_store, an_order_body
+from tests.factories import a_product, an_order_body
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -121,30 +119,6 @@ def test_an_edit_prices_anew_and_keeps_the_code_counted_once(api, store):
     assert more.json()["discountTotal"] == "3000"
     assert without.json()["discountTotal"] == "0"
     assert api.get(f"/discounts/codes/{code['id']}").json()["usedCount"] == 0
-
-
-def test_fifty_parallel_uses_of_a_code_with_limit_seven(parallel):  # domain.md 21.2
-    store = a_store()
-    api = client_of(store)
-    code = a_code(api, usageLimit=7)
-    product = a_product(store)
-    bodies = [an_order_body(store, (product, 1), discountCode="SPRING-1") for _ in range(50)]
-
-    with ThreadPoolExecutor(10) as pool:
-        answers = list(pool.map(lambda body: send(store, body), bodies))
-
-    assert sorted(set(answers)) in ([201, 400], [201, 400, 409], [201, 409])
-    assert answers.count(201) == 7
-    assert api.get(f"/discounts/codes/{code['id']}").json()["usedCount"] == 7
-
-
-def send(store, body):
-    from django.db import connection
-
-    try:
-        return client_of(store).post("/orders", body).status_code
-    finally:
-        connection.close()
 
 
 def an_offer(**values):
