@@ -58,7 +58,8 @@ class Relay:
         elif data:
             kind, tunnel, process, content = msgpack.unpackb(data)
             if kind == "open":
-                self.server.spawn(self.host(tunnel, process, content))
+                guest = self.guests[tunnel] = Guest(self, tunnel, process, content["type"])
+                self.server.spawn(self.host(guest, content))
             elif kind == "event" and (guest := self.guests.get(tunnel)):
                 guest.events.put_nowait(content)
             elif kind == "written" and (guest := self.guests.get(tunnel)):
@@ -79,18 +80,16 @@ class Relay:
         finally:
             del self.edges[edge.tunnel]
 
-    async def host(self, tunnel: str, process: str, scope: Scope) -> None:
-        guest = Guest(self, tunnel, process, scope["type"])
-        self.guests[tunnel] = guest
+    async def host(self, guest: "Guest", scope: Scope) -> None:
         scope["relayed"] = True
         scope["headers"] = [tuple(header) for header in scope["headers"]]
         try:
             await self.server.serve(scope, guest.receive, guest.send)
-            await self.tell(process, "answer", tunnel, None)
+            await self.tell(guest.process, "answer", guest.tunnel, None)
         except OSError:
             return
         finally:
-            del self.guests[tunnel]
+            del self.guests[guest.tunnel]
 
     async def check_owners(self) -> None:
         """Cut what waits for the answer of a dead process."""

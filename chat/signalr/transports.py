@@ -237,7 +237,7 @@ async def negotiated(
     stateful = asked and server.settings.stateful
     await server.registry.negotiate(token, Negotiated(hub.name, public, stateful))
     if version == 0:
-        answer: dict[str, Any] = {"connectionId": token}
+        answer: dict[str, Any] = {"negotiateVersion": 0, "connectionId": token}
     else:
         answer = {"negotiateVersion": 1, "connectionId": public, "connectionToken": token}
     answer["availableTransports"] = TRANSPORTS

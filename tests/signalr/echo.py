@@ -101,8 +101,8 @@ class EchoHub(Hub):
     async def count(self, to: int, pause: float):
         try:
             for number in range(to):
-                yield number
                 await asyncio.sleep(pause)
+                yield number
         finally:
             EchoHub.cleaned_up += 1
 
