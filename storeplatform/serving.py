@@ -1,4 +1,5 @@
 """The front between uvicorn and Django: whole bodies under limits, then WSGI on a thread pool.
+Hubs and their sockets stay on the event loop.
 
 Django's WSGI handler on threads answers several times as many requests as its ASGI handler, and a
 body that is read before a thread is taken lets slow clients hold nothing but a socket
@@ -30,6 +31,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
+HUBS = "/hubs/"
 STREAM_CHUNKS = 8  # made ahead of the client
 MEBIBYTE = 2**20
 
@@ -74,19 +76,21 @@ def is_draining() -> bool:
 
 
 class Front:
-    """An ASGI application around a WSGI one. Websockets go to `websocket`."""
+    """An ASGI application around a WSGI one. `/hubs/…` goes to `hubs`, all websockets too, and
+    `drain` ends what they hold before the server stops."""
 
     def __init__(
         self,
         wsgi: Callable[..., Iterable[bytes]],
         *,
-        websocket: App,
+        hubs: App,
+        drain: Callable[[], Awaitable[None]] | None = None,
         threads: int = 16,
         limits: Limits | None = None,
         origin: str = "",
     ) -> None:
         self.wsgi = wsgi
-        self.websocket = websocket
+        self.hubs, self.drain = hubs, drain
         self.limits = limits or Limits()
         self.origin = origin
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="request")
@@ -97,13 +101,13 @@ class Front:
         if scope["type"] == "http":
             await self.http(scope, receive, send)
         elif scope["type"] == "websocket":
-            await self.websocket(scope, receive, send)
+            await self.hubs(scope, receive, send)
         else:
             await self.lifespan(receive, send)
 
     async def lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        notice_sigterm()
+        notice_sigterm(self.drain)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         State.draining = True
@@ -118,6 +122,9 @@ class Front:
         request_id = ""
         try:
             headers = self.read_headers(scope)
+            if scope["path"].startswith(HUBS):
+                await self.hubs(scope, receive, send)
+                return
             request_id = request_id_of(headers)
             body = await self.read_body(scope, headers, receive)
             if body is None:
@@ -362,14 +369,30 @@ def header_key(name: bytes) -> str:
     return key
 
 
-def notice_sigterm() -> None:
-    """Remember a SIGTERM before uvicorn, whose handler is installed by now, acts on it."""
+def notice_sigterm(drain: Callable[[], Awaitable[None]] | None) -> None:
+    """Remember a SIGTERM, and drain, before uvicorn, whose handler is installed by now, acts on it.
+    A second one acts at once."""
     before = signal.getsignal(signal.SIGTERM)
+    loop = asyncio.get_running_loop()
+    draining: set[asyncio.Task[None]] = set()
 
-    def handler(number: int, frame: Any) -> None:
-        State.draining = True
+    def stop(number: int, frame: Any) -> None:
         if callable(before):
             before(number, frame)
+
+    async def drain_and_stop() -> None:
+        try:
+            if drain:
+                await drain()
+        finally:
+            stop(signal.SIGTERM, None)
+
+    def handler(number: int, frame: Any) -> None:
+        if State.draining:
+            stop(number, frame)
+        else:
+            State.draining = True
+            loop.call_soon_threadsafe(lambda: draining.add(loop.create_task(drain_and_stop())))
 
     signal.signal(signal.SIGTERM, handler)
 

@@ -52,6 +52,7 @@ class Environment(BaseSettings):
     TRUSTED_PROXY_COUNT: int = Field(default=0, ge=0, le=10)
     BEHIND_TLS: bool = False
     RATE_LIMITS: Literal["on", "count", "off"] = "on"
+    HUB: dict[str, int | float] = {}  # numbers of chat/signalr/settings.py by name, as JSON
     IDEMPOTENCY_RETENTION_DAYS: int = Field(default=7, ge=1)
     LOG_LEVEL: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     JWT_ALGORITHM: Literal["HS256", "RS256", "ES256", "EdDSA"] = "HS256"
@@ -213,6 +214,7 @@ REDIS_URL = ENV.REDIS_URL
 THREADS = ENV.THREADS
 TRUSTED_PROXY_COUNT = ENV.TRUSTED_PROXY_COUNT
 RATE_LIMITS = ENV.RATE_LIMITS
+HUB = ENV.HUB
 IDEMPOTENCY_RETENTION = timedelta(days=ENV.IDEMPOTENCY_RETENTION_DAYS)
 OTP_PROVIDERS = ENV.OTP_PROVIDER
 OTP_FILE = ENV.OTP_FILE or STATE_DIR / "otp.jsonl"

@@ -51,7 +51,7 @@ class Quick(Protocol):
 
 @pytest.fixture(scope="module")
 def port():
-    front = Front(application, websocket=no_sockets, threads=2, limits=LIMITS)
+    front = Front(application, hubs=no_sockets, threads=2, limits=LIMITS)
     config = uvicorn.Config(
         front, port=0, http=Quick, log_level="error", access_log=False, ws="websockets-sansio",
         lifespan="off",
