@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from itertools import count
 from pathlib import Path
 
@@ -75,9 +76,10 @@ class Client:
             if wanted.items() <= fact.items():
                 self.facts.remove(fact)
                 return fact
+        deadline = time.monotonic() + seconds
         while True:
             try:
-                fact = self.unread.get(timeout=seconds)
+                fact = self.unread.get(timeout=max(0, deadline - time.monotonic()))
             except queue.Empty:
                 raise AssertionError(f"no {wanted} came, but {self.facts}") from None
             if wanted.items() <= fact.items():

@@ -42,6 +42,8 @@ def main(url, transport, protocol, events, **_):
         command = json.loads(line)
         if command["do"] == "stop":
             hub.stop()
+        elif command["do"] == "start":
+            hub.start()
         else:
             do(hub, waiting, command)
     os._exit(0)  # its own stop waits up to 15 seconds for a thread
