@@ -10,7 +10,7 @@ import structlog
 from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError
 from django.db.models import ProtectedError, RestrictedError, UniqueConstraint
 from django.http import Http404, HttpRequest, HttpResponse
 from psycopg import errors as pg
@@ -111,6 +111,8 @@ def refusal_from(error: Exception) -> Refusal | None:
         return Conflict("in_use", "It is still in use and cannot be deleted.")
     if isinstance(error, Http404):
         return NotFound()
+    if isinstance(error, DataError) and isinstance(error.__cause__, pg.NumericValueOutOfRange):
+        return Refusal("max_value", "An amount that this comes to is larger than can be kept.")
     if isinstance(error, OperationalError | InterfaceError | PoolTimeout):
         return Unavailable()
     return None
