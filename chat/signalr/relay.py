@@ -58,8 +58,8 @@ class Relay:
         elif data:
             kind, tunnel, process, content = msgpack.unpackb(data)
             if kind == "open":
-                guest = self.guests[tunnel] = Guest(self, tunnel, process, content["type"])
-                self.server.spawn(self.host(guest, content))
+                opened = self.guests[tunnel] = Guest(self, tunnel, process, content["type"])
+                self.server.spawn(self.host(opened, content))
             elif kind == "event" and (guest := self.guests.get(tunnel)):
                 guest.events.put_nowait(content)
             elif kind == "written" and (guest := self.guests.get(tunnel)):
