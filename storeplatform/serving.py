@@ -8,6 +8,7 @@ body that is read before a thread is taken lets slow clients hold nothing but a 
 
 import asyncio
 import io
+import logging
 import re
 import signal
 import sys
@@ -313,6 +314,14 @@ def set_result(future: "asyncio.Future[Any]", value: Any) -> None:
 def set_exception(future: "asyncio.Future[Any]", error: BaseException) -> None:
     if not future.done():
         future.set_exception(error)
+
+
+def without_refusals(record: logging.LogRecord) -> bool:
+    """uvicorn takes every refused websocket for an error of ours."""
+    return "without completing handshake" not in record.getMessage()
+
+
+logging.getLogger("uvicorn.error").addFilter(without_refusals)
 
 
 def too_large(most: int) -> Refused:

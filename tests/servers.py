@@ -17,7 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 class RunningServer:
     """uvicorn with the front, ended by its own pid."""
 
-    def __init__(self, workers=2, application="storeplatform.asgi:application", **environment):
+    def __init__(
+        self, workers=2, application="storeplatform.asgi:application", log=None, **environment
+    ):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -31,6 +33,7 @@ class RunningServer:
                 "--ws-max-size", str(64 * 1024), "--ws-per-message-deflate", "false",
             ],
             cwd=ROOT,
+            stderr=log,
             env=os.environ
             | {"PORT": str(self.port), "RATE_LIMITS": "off", "LOG_LEVEL": "ERROR"}
             | environment,

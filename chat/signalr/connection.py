@@ -127,7 +127,7 @@ class Connection:
         self.send_event(Event(event, *arguments))
 
     def send_event(self, event: Event) -> None:
-        if self.protocol:
+        if self.protocol and not self.is_closing:
             self.enqueue(event.encode(self.protocol))
 
     async def drain(self) -> None:
@@ -280,7 +280,8 @@ class Connection:
             self.room = None
 
     def enqueue(self, record: bytes) -> None:
-        """A trackable record. A client that does not take them in time is closed, not skipped."""
+        """A trackable record; an answer may still come before the goodbye. A client that does not
+        take them in time is closed: nothing is skipped."""
         if self.has_ended or (self.is_closing and not self.farewell):
             return
         self.queue.append(record)
