@@ -9,16 +9,16 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from store_modules.catalog import stock
-from store_modules.catalog.models import Category, InventoryItem, Product, StockMovement
+from store_modules.catalog.models import Category, InventoryItem, Product
 from storeplatform.kernel.errors import Conflict, Refusal
 from storeplatform.kernel.models import OutboxEvent
 from storeplatform.kernel.outbox import event_of
 from storeplatform.kernel.ports import Port
 from storeplatform.kernel.tenancy import Actor
 from storeplatform.kernel.transactions import lock_name
+from storeplatform.kernel.writing import copy
 
 MAX_DEPTH = 5
-BATCH = 500
 
 # Is the product on a purchase order that is not finished? And: it is gone, forget it.
 on_open_purchase_order: Port[[UUID], bool] = Port("on_open_purchase_order")
@@ -112,11 +112,10 @@ def create_products(
         items.append(item)
         if quantity:
             movements.append(stock.opening(item, actor))
-    Product.objects.bulk_create(products, batch_size=BATCH)
-    InventoryItem.objects.bulk_create(items, batch_size=BATCH)
-    StockMovement.objects.bulk_create(movements, batch_size=BATCH)
-    events = [event_about(product, "product.created") for product in products]
-    OutboxEvent.objects.bulk_create(events, batch_size=BATCH)
+    copy(products)
+    copy(items)
+    copy(movements)
+    copy([event_about(product, "product.created") for product in products])
     return products
 
 
