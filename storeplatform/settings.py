@@ -264,6 +264,7 @@ INSTALLED_APPS = [
     "store_modules.cashier",
     "store_modules.expenses",
     "store_modules.printing",
+    "store_modules.spreadsheets",
     "store_modules.analytics",
     "integrations.api_keys",
     "integrations.otp",
