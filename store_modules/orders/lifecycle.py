@@ -92,6 +92,16 @@ def clear_risk(actor: Actor, order_id: UUID, flags: Sequence[str]) -> Order:
     return order
 
 
+def move_to_customer(source_id: UUID, target_id: UUID) -> int:
+    """Give a customer's orders to another one; in the caller's transaction."""
+    orders = list(Order.objects.filter(customer=source_id).order_by("pk").select_for_update())
+    for order in orders:
+        with counted_anew(order):
+            order.customer_id = target_id
+            order.save(update_fields=["customer_id"])
+    return len(orders)
+
+
 def place_draft(order: Order, actor: Actor, reason: str | None, lines: Lines) -> None:
     count_for_customer(order, orders_count=1)
     discounts.redeem_kept(order.store_id, order.pk, order.discounts, phone=order.customer_phone)
