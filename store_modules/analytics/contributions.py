@@ -36,6 +36,11 @@ class Kind:
     measures: tuple[str, ...]
     contributions: Callable[[int], list[Contribution]]
 
+    @property
+    def is_something(self) -> str:
+        """Of a group: whether its measures are not all nothing."""
+        return " OR ".join(f"sum({name}) <> 0" for name in self.measures)
+
 
 def contributed(
     kind: Kind, digits: int, condition: str, *, bases: Iterable[str] = (), edge: str = ""

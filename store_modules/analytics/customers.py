@@ -14,21 +14,20 @@ TOP = 50
 OUTCOMES = ("delivered_orders", "refused_orders")
 # A customer is active in the bucket of the first order in the period, so that buckets add up.
 ACTIVE = """
-WITH days AS MATERIALIZED (
-  SELECT customer_id, province_code, slot, sum(orders) AS orders, sum(net) AS net,
-    sum(firsts) AS firsts
-  FROM ({source}) rows GROUP BY customer_id, province_code, slot
-), active AS MATERIALIZED (
-  SELECT customer_id, sum(orders) AS orders, sum(net) AS net, sum(firsts) AS firsts,
-    min(slot) FILTER (WHERE orders > 0) AS slot
-  FROM days GROUP BY customer_id HAVING sum(orders) > 0
+WITH rows AS ({source}), active AS MATERIALIZED (
+  SELECT customer_id, sum(orders) AS orders, sum(net) AS net, sum(firsts) AS firsts
+  FROM rows GROUP BY customer_id HAVING sum(orders) > 0
 )
 """
 TOTAL = "SELECT count(*), coalesce(sum(firsts), 0), coalesce(sum(orders), 0) FROM active"
 PARTS = """
 SELECT 'bucket', slot, NULL::uuid AS customer_id, NULL AS key, count(*), sum(firsts), sum(orders),
   NULL::numeric AS net
-FROM active GROUP BY slot
+FROM active JOIN (
+  SELECT customer_id, min(slot) AS slot FROM (
+    SELECT customer_id, slot FROM rows GROUP BY customer_id, slot HAVING sum(orders) > 0
+  ) days GROUP BY customer_id
+) begun USING (customer_id) GROUP BY slot
 UNION ALL (
   SELECT 'best', NULL, customer_id, NULL, 1, 0, orders, net
   FROM active ORDER BY net DESC, customer_id LIMIT %(top)s
@@ -36,7 +35,7 @@ UNION ALL (
 UNION ALL
 SELECT 'place', NULL, NULL, province_code, count(*), 0, sum(orders), NULL
 FROM (
-  SELECT province_code, sum(orders) AS orders FROM days
+  SELECT province_code, sum(orders) AS orders FROM rows
   GROUP BY customer_id, province_code HAVING sum(orders) > 0
 ) places GROUP BY province_code
 """

@@ -23,11 +23,6 @@ def summed(kind: Kind, sign: int = 1) -> str:
     return ", ".join(f"sum({name}) * {sign}" for name in kind.measures)
 
 
-def anything(kind: Kind) -> str:
-    """Whether a group's measures are not all nothing."""
-    return " OR ".join(f"sum({name}) <> 0" for name in kind.measures)
-
-
 @cache
 def adding(digits: int, sign: int, condition: str, *, is_sum: bool = False) -> str:
     """The statement that adds the contributions that meet a condition to all tables, or takes them
@@ -42,7 +37,7 @@ def adding(digits: int, sign: int, condition: str, *, is_sum: bool = False) -> s
             f" {is_sum}, {groups}, {summed(kind, sign)}"
             f" FROM ({contributed(kind, digits, condition)}) rows"
             " JOIN stores_storesettings trade ON trade.store_id = rows.store_id"
-            f" GROUP BY rows.store_id, on_day, {groups} HAVING {anything(kind)}"
+            f" GROUP BY rows.store_id, on_day, {groups} HAVING {kind.is_something}"
         )
     *others, last = parts
     named = ", ".join(f"part{place} AS ({part})" for place, part in enumerate(others))
@@ -104,7 +99,7 @@ def sum_up_day(kind: Kind, store_id: UUID, day: date) -> None:
             " WHERE store_id = %(store)s AND day = %(day)s RETURNING *)"
             f" INSERT INTO {kind.table} (store_id, day, is_sum, {groups}, {names})"
             f" SELECT store_id, day, true, {groups}, {summed(kind)} FROM gone"
-            f" GROUP BY store_id, day, {groups} HAVING {anything(kind)}",
+            f" GROUP BY store_id, day, {groups} HAVING {kind.is_something}",
             {"store": store_id, "day": day},
         )
 

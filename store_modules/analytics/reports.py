@@ -248,8 +248,8 @@ def product_figures(scope: Scope, sums: Sums) -> dict[str, Any]:
 def best_products(scope: Scope, period: Period, sort: str, total: Decimal) -> list[dict[str, Any]]:
     rows = Figures(scope, period, PRODUCTS).select(
         f"product_id, sku, {BEST}",
-        f"GROUP BY product_id, sku ORDER BY {PRODUCT_ORDER[sort]} DESC NULLS LAST, sku, product_id"
-        " LIMIT %(top)s",
+        f"GROUP BY product_id, sku HAVING {PRODUCTS.is_something}"
+        f" ORDER BY {PRODUCT_ORDER[sort]} DESC NULLS LAST, sku, product_id LIMIT %(top)s",
         top=TOP,
     )
     articles = articles_of(scope, [product_id for product_id, *_ in rows if product_id])
