@@ -106,8 +106,9 @@ def read_period(
 ) -> Period:
     """From two dates, both included, or two instants, the second left out. Raises PeriodError."""
     first = instant_of(start, zone)
-    last = instant_of(end if isinstance(end, datetime) else end + timedelta(days=1), zone)
-    if last < first:
+    is_day = not isinstance(end, datetime)
+    last = instant_of(end + timedelta(days=1) if is_day else end, zone)
+    if last < first or (is_day and last == first):
         raise PeriodError("to", "It lies before from.")
     period = Period(first, last, zone, granularity or "month", first_weekday)
     if period.span > MOST:
