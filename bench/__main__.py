@@ -2,10 +2,10 @@
 statements by pgbench, in one run on the project's own servers.
 
 BENCH_SECONDS (5) is the length of each run, BENCH_ORDERS (10000) how many orders the store holds,
-BENCH_MORE_ORDERS (0) adds a second size for the lists, such as 1000000. BENCH_FIGURES (100000,1000000) are the
-sizes at which the reports are read, a thousand orders a day made by `manage.py make_orders`; the
-last one takes a quarter of an hour to fill, nothing skips them. BENCH_ONLY runs the lines whose
-names contain a text.
+BENCH_MORE_ORDERS (0) adds a second size for the lists, such as 1000000. BENCH_FIGURES
+(100000,1000000) are the sizes at which the reports are read, a thousand orders a day made by
+`manage.py make_orders`; the last one takes a quarter of an hour to fill, nothing skips them.
+BENCH_ONLY runs the lines whose names contain a text.
 """
 
 import json

@@ -73,7 +73,10 @@ class DayFigure(Figure):
                 fields=["store", "day"], condition=Q(is_sum=False), name="day_figures_fresh"
             ),
             models.Index(
-                fields=["store", "day"], condition=Q(basis="paid"), name="day_figures_of_cash"
+                fields=["store", "day"],
+                include=["cash_with_courier"],
+                condition=Q(basis="paid"),
+                name="day_figures_of_cash",
             ),
         ]
 

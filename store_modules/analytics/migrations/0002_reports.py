@@ -48,7 +48,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='dayfigure',
-            index=models.Index(condition=models.Q(('basis', 'paid')), fields=['store', 'day'], name='day_figures_of_cash'),
+            index=models.Index(condition=models.Q(('basis', 'paid')), fields=['store', 'day'], include=('cash_with_courier',), name='day_figures_of_cash'),
         ),
         migrations.AddField(
             model_name='customerfigure',
