@@ -2,7 +2,10 @@
 statements by pgbench, in one run on the project's own servers.
 
 BENCH_SECONDS (5) is the length of each run, BENCH_ORDERS (10000) how many orders the store holds,
-BENCH_MORE_ORDERS (0) adds a second size for the lists, such as 1000000.
+BENCH_MORE_ORDERS (0) adds a second size for the lists, such as 1000000. BENCH_FIGURES
+(100000,1000000) are the sizes at which the reports are read, a thousand orders a day made by
+`manage.py make_orders`; the last one takes a quarter of an hour to fill, nothing skips them.
+BENCH_ONLY runs the lines whose names contain a text.
 """
 
 import json
@@ -13,6 +16,8 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +30,11 @@ from storeplatform.local_servers import LocalServers
 SECONDS = float(os.environ.get("BENCH_SECONDS", "5"))
 ORDERS = int(os.environ.get("BENCH_ORDERS", "10000"))
 MORE_ORDERS = int(os.environ.get("BENCH_MORE_ORDERS", "0"))
+FIGURES = [
+    int(size) for size in os.environ.get("BENCH_FIGURES", "100000,1000000").split(",") if size
+]
+ONLY = os.environ.get("BENCH_ONLY", "")
+ORDERS_A_DAY = 1000
 PRODUCTS = 3000
 PORT = int(os.environ.get("PORT", "8077"))
 SECRETS = (
@@ -91,8 +101,18 @@ def make_store() -> dict[str, Any]:
     assert area is not None
     seed.products(store.pk, PRODUCTS)
     seed.orders(store.pk, area.pk, 1, ORDERS)
+    seed.code(store.pk, "TEN")
     connection.close()
-    return {"store": store.pk, "area": area.pk, "key": token.text}
+    return {"store": store.pk, "area": area.pk, "key": token.text, "user": user.pk}
+
+
+def sign_in(store_id: uuid.UUID, user_id: uuid.UUID) -> dict[str, str]:
+    """The headers of a fresh sign-in of the store's owner."""
+    from store_modules.stores.models import SignIn
+    from store_modules.stores.tokens import StoreAccessToken, new_end
+
+    row = SignIn.objects.create(user_id=user_id, store_id=store_id, expires_at=new_end())
+    return {"Authorization": f"Bearer {StoreAccessToken.of(row, 'store_owner')}"}
 
 
 def start_server(log: Path) -> "subprocess.Popen[bytes]":
@@ -168,7 +188,31 @@ def scenarios(store: dict[str, Any]) -> dict[str, load.MakeRequest]:
         "product list of 50, by cursor": get("/catalog/products?pageSize=50&cursor="),
         "order detail": get(f"/orders/{one}"),
         "whoami": get("/whoami"),
+        **of_the_dashboard(store),
     }
+
+
+def of_the_dashboard(store: dict[str, Any]) -> dict[str, load.MakeRequest]:
+    headers = sign_in(store["store"], store["user"])
+    base = "/api/v1/store"
+    body = json.dumps({"openingFloat": "0"}).encode()
+    address = f"http://127.0.0.1:{PORT}{base}/cashier/sessions/open"
+    httpx.post(address, content=body, headers=headers | {"Content-Type": "application/json"})
+
+    def sale(number: int) -> bytes:
+        body = json.dumps(
+            {
+                "items": [{"sku": f"B{number % 1000 + 1 + place * 1000}"} | {"quantity": 1}
+                          for place in range(3)],
+                "payments": [{"method": "cash", "amount": "30000"}],
+                "clientSaleId": str(uuid.uuid4()),
+            }
+        ).encode()  # fmt: skip
+        return load.request_bytes("POST", f"{base}/cashier/sales", headers, body)
+
+    asked = f"{base}/discounts/codes/validate?code=TEN&orderValue=50000"
+    validation = load.request_bytes("GET", asked, headers)
+    return {"till sale, 3 lines": sale, "discount validate": lambda _: validation}
 
 
 def measure(
@@ -177,9 +221,9 @@ def measure(
     print(f"{ORDERS} orders, {PRODUCTS} products; memory at rest {memory_of(server)} MB a worker")
     print(f"{'':44}{'conns':>6}{'req/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'errors':>8}{'queries':>9}")
     for name, make in scenarios(store).items():
-        for connections in (8, 32):
+        for connections in (8, 32) if ONLY in name else ():
             show(name, make, connections, log)
-    for connections in (8, 32):
+    for connections in () if ONLY else (8, 32):
         rate = pgbench(own, store, connections)
         print(f"{'the order statements by pgbench':44}{connections:>6}{rate:>9.0f}")
     if MORE_ORDERS:
@@ -190,7 +234,63 @@ def measure(
         for name, make in scenarios(store).items():
             if name.startswith("order"):
                 show(name, make, 8, log)
+    figures()
     print(f"memory after load {memory_of(server)} MB a worker")
+
+
+REPORTS = ("sales", "products", "customers", "expenses", "revenue")
+
+
+def figures() -> None:
+    """The reports on the last thirty days by day, at each size, and how much slower the last size
+    is than the first."""
+    if not any(ONLY in f"analytics {name}" for name in REPORTS):
+        return
+    p95s: dict[str, list[float]] = {}
+    for size, headers in grown():
+        print(f"\n{size} orders, {ORDERS_A_DAY} a day{'':13}{'conns':>6}{'req/s':>9}{'p50 ms':>9}"
+              f"{'p95 ms':>9}{'errors':>8}{'ratio':>9}")  # fmt: skip
+        for name in REPORTS:
+            today = datetime.now(UTC).date()
+            asked = {"from": str(today - timedelta(days=30)), "to": str(today - timedelta(days=1)),
+                     "granularity": "day"}  # fmt: skip
+            path = f"/api/v1/store/analytics/{name}"
+            request = load.request_bytes("POST", path, headers, json.dumps(asked).encode())
+            load.run(PORT, lambda _, sent=request: sent, 1, 1)
+            result = load.run(PORT, lambda _, sent=request: sent, 1, SECONDS)
+            p50, p95 = result.percentile(0.5) * 1000, result.percentile(0.95) * 1000
+            p95s.setdefault(name, []).append(p95)
+            print(
+                f"{'analytics ' + name + ', 30 days by day':44}{1:>6}{result.per_second:>9.0f}"
+                f"{p50:>9.1f}{p95:>9.1f}{result.errors:>8}{p95 / (p95s[name][0] or p95):>9.2f}"
+            )
+            if result.errors:
+                print("   first error:", result.sample)
+
+
+def grown() -> Iterator[tuple[int, dict[str, str]]]:
+    """A store of its own that gets more of a past: each size with the headers of its owner."""
+    from django.core.management import call_command
+    from django.db import connection
+
+    from bench import seed
+    from store_modules.stores import trading
+    from store_modules.stores.models import Membership, Store, User
+
+    user = User.objects.create_user("figures@example.com", "irrelevant here", full_name="Figures")
+    store = Store.objects.create(name="Figures")
+    Membership.objects.create(user=user, store=store, role="store_owner")
+    values = {"currency_code": "IQD", "timezone": "Asia/Baghdad", "industry": "general"}
+    trading.initialise(store.pk, values | {"country_code": "IQ", "default_delivery_fee": 5000})
+    seed.products(store.pk, PRODUCTS)
+    made, until = 0, datetime.now(UTC).date()
+    for size in FIGURES:
+        days = max(1, (size - made) // ORDERS_A_DAY)
+        call_command("make_orders", store=store.pk, count=size - made, days=days, until=str(until))
+        made, until = size, until - timedelta(days=days)
+        with connection.cursor() as cursor:
+            cursor.execute("VACUUM ANALYZE")
+        yield size, sign_in(store.pk, user.pk)
 
 
 def show(name: str, make: load.MakeRequest, connections: int, log: Path) -> None:

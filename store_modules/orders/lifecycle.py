@@ -98,6 +98,16 @@ def clear_risk(actor: Actor, order_id: UUID, flags: Sequence[str]) -> Order:
     return order
 
 
+def move_to_customer(source_id: UUID, target_id: UUID) -> int:
+    """Give a customer's orders to another one; in the caller's transaction."""
+    orders = list(Order.objects.filter(customer=source_id).order_by("pk").select_for_update())
+    for order in orders:
+        with counted_anew(order):
+            order.customer_id = target_id
+            order.save(update_fields=["customer_id"])
+    return len(orders)
+
+
 def place_draft(order: Order, actor: Actor, reason: str | None, lines: Lines) -> None:
     """What placing does and a draft leaves out."""
     if order.payment_method == PaymentMethod.PREPAID and amount_due(order) > 0:
@@ -128,6 +138,7 @@ def ship(order: Order, actor: Actor, reason: str | None, lines: Lines) -> None:
     else:
         items = list(order.items.all())
         attach_untracked(order.store_id, items)
+        take_present_costs(items)
         shelves = stock.locked_items(i.inventory_item_id for i in items if i.inventory_item_id)
         for item in items:
             if item.inventory_item_id is None:
@@ -149,7 +160,7 @@ def ship(order: Order, actor: Actor, reason: str | None, lines: Lines) -> None:
                 ref_type="order",
                 ref_id=order.pk,
             )
-        OrderItem.objects.bulk_update(items, ["quantity_reserved", "inventory_item"])
+        OrderItem.objects.bulk_update(items, ["quantity_reserved", "inventory_item", "unit_cost"])
         order.shipped_at = timezone.now()
     order.fulfillment_status = FulfillmentStatus.PICKED_UP
 
@@ -165,6 +176,15 @@ def attach_untracked(store_id: UUID, items: Sequence[OrderItem]) -> None:
     )
     for item in loose:
         item.inventory_item_id = rows.get(item.product_id)
+
+
+def take_present_costs(items: Sequence[OrderItem]) -> None:
+    """Sold goods keep the cost that they have when they leave (domain.md, section 7)."""
+    wanted = [item.product_id for item in items if item.product_id]
+    costs = dict(Product.objects.filter(pk__in=wanted).values_list("pk", "cost_price"))
+    for item in items:
+        cost = costs.get(item.product_id) if item.product_id else None
+        item.unit_cost = item.unit_cost if cost is None else cost
 
 
 def deliver(order: Order, actor: Actor, reason: str | None, lines: Lines) -> None:
