@@ -266,6 +266,7 @@ INSTALLED_APPS = [
     "store_modules.printing",
     "store_modules.spreadsheets",
     "store_modules.analytics",
+    "tickets",
     "integrations.api_keys",
     "integrations.otp",
 ]
@@ -427,6 +428,11 @@ SPECTACULAR_SETTINGS = {
         "ParcelReason": "store_modules.orders.status.Reason",
         "PriceSource": "store_modules.orders.models.Source",
         "DiscountType": "store_modules.discounts.models.Type",
+        "ImportKind": "store_modules.spreadsheets.models.ImportJob.Kind",
+        "ImportStatus": "store_modules.spreadsheets.models.ImportJob.Status",
+        "TicketStatus": "tickets.models.Status",
+        "TicketPriority": "tickets.models.Priority",
+        "TicketCategory": "tickets.models.Category",
         "PrintType": "store_modules.printing.models.PrintTemplate.Type",
     },
 }
