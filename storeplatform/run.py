@@ -107,11 +107,13 @@ def serve(environment: Any) -> None:
         ws="websockets-sansio",
         ws_max_size=64 * 1024,
         ws_per_message_deflate=False,
+        ws_ping_interval=None,  # the hubs have their own
         timeout_keep_alive=75,
         timeout_graceful_shutdown=20,
         access_log=False,
         log_level="warning",
         server_header=False,
+        proxy_headers=False,  # the client's address is ours to find: kernel.middleware
         lifespan="on",
     )
 

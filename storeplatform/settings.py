@@ -30,6 +30,7 @@ SECRET_NAMES = (
 )
 
 Words = Annotated[list[str], NoDecode]
+Paths = Annotated[list[Path], NoDecode]
 
 
 class Environment(BaseSettings):
@@ -51,10 +52,11 @@ class Environment(BaseSettings):
     TRUSTED_PROXY_COUNT: int = Field(default=0, ge=0, le=10)
     BEHIND_TLS: bool = False
     RATE_LIMITS: Literal["on", "count", "off"] = "on"
+    HUB: dict[str, int | float] = {}  # numbers of chat/signalr/settings.py by name, as JSON
     IDEMPOTENCY_RETENTION_DAYS: int = Field(default=7, ge=1)
     LOG_LEVEL: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     JWT_ALGORITHM: Literal["HS256", "RS256", "ES256", "EdDSA"] = "HS256"
-    JWT_PRIVATE_KEY: str = ""
+    JWT_KEY_FILES: Paths = []  # PEM private keys for all but HS256; the first signs, all verify
     EMAIL_URL: str = ""
     EMAIL_FROM: str = "Store Platform <no-reply@localhost>"
     OTP_PROVIDER: Words = ["console"]
@@ -70,7 +72,9 @@ class Environment(BaseSettings):
     CURSOR_KEY: str = ""  # signs list cursors
     FIELD_KEY: str = ""  # encrypts fields at rest
 
-    @field_validator("ALLOWED_HOSTS", "CORS_ORIGINS", "OTP_PROVIDER", mode="before")
+    @field_validator(
+        "ALLOWED_HOSTS", "CORS_ORIGINS", "OTP_PROVIDER", "JWT_KEY_FILES", mode="before"
+    )
     @classmethod
     def split_words(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -97,7 +101,9 @@ class Environment(BaseSettings):
             return self
         for name in ("DATABASE_URL", "REDIS_URL"):
             if not getattr(self, name):
-                raise ValueError(f"{name} is not set; production does not start its own servers")
+                raise ValueError(
+                    f"{name} is not set; give it, or set APP_ENV=development for own servers"
+                )
         if not self.ALLOWED_HOSTS or "*" in self.ALLOWED_HOSTS:
             raise ValueError("ALLOWED_HOSTS must list the host names served, without '*'")
         if not self.PUBLIC_ORIGIN:
@@ -113,6 +119,11 @@ class Environment(BaseSettings):
     @model_validator(mode="after")
     def check_secrets(self) -> Self:
         seen: dict[bytes, str] = {}
+        if self.JWT_ALGORITHM != "HS256" and not self.JWT_KEY_FILES:
+            raise ValueError(f"JWT_KEY_FILES must name a PEM file for {self.JWT_ALGORITHM}")
+        for file in self.JWT_KEY_FILES:
+            if not file.is_file():
+                raise ValueError(f"JWT_KEY_FILES names {file}, which is no file")
         for name in SECRET_NAMES:
             value: str = getattr(self, name)
             if not value:
@@ -203,10 +214,12 @@ REDIS_URL = ENV.REDIS_URL
 THREADS = ENV.THREADS
 TRUSTED_PROXY_COUNT = ENV.TRUSTED_PROXY_COUNT
 RATE_LIMITS = ENV.RATE_LIMITS
+HUB = ENV.HUB
 IDEMPOTENCY_RETENTION = timedelta(days=ENV.IDEMPOTENCY_RETENTION_DAYS)
 OTP_PROVIDERS = ENV.OTP_PROVIDER
 OTP_FILE = ENV.OTP_FILE or STATE_DIR / "otp.jsonl"
 OTP_EXPOSE_CODE = ENV.OTP_EXPOSE_CODE
+JWT_ALGORITHM, JWT_KEY_FILES = ENV.JWT_ALGORITHM, ENV.JWT_KEY_FILES
 API_VERSION = "2026-11-01"
 
 DEBUG = False
@@ -251,6 +264,7 @@ INSTALLED_APPS = [
     "store_modules.cashier",
     "store_modules.expenses",
     "store_modules.printing",
+    "store_modules.spreadsheets",
     "store_modules.analytics",
     "integrations.api_keys",
     "integrations.otp",
@@ -404,14 +418,21 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {
         "OrderStatus": "store_modules.orders.status.Status",
+        "FulfillmentStatus": "store_modules.orders.status.FulfillmentStatus",
         "MembershipStatus": "store_modules.stores.models.Membership.Status",
+        "OrderChannel": "store_modules.orders.models.Channel",
+        "PaymentMethod": "store_modules.orders.models.PaymentMethod",
+        "BookedMethod": "store_modules.orders.models.BookedMethod",
+        "TillMethod": "store_modules.cashier.models.DrawerEntry.Method",
+        "ParcelReason": "store_modules.orders.status.Reason",
+        "PriceSource": "store_modules.orders.models.Source",
+        "DiscountType": "store_modules.discounts.models.Type",
+        "PrintType": "store_modules.printing.models.PrintTemplate.Type",
     },
 }
 
 SIMPLE_JWT = {
-    "ALGORITHM": ENV.JWT_ALGORITHM,
-    "SIGNING_KEY": ENV.JWT_PRIVATE_KEY or next(iter(KEYS["JWT_KEY"].values())).decode(),
-    "VERIFYING_KEY": "",
+    # Keys and algorithm: store_modules.stores.signing
     "ISSUER": PUBLIC_ORIGIN,
     "AUDIENCE": "store-api",
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),

@@ -27,7 +27,18 @@ from store_modules.orders.views import OrderStatuses, OrderViewSet, ReturnReques
 from store_modules.printing.views import Labels, PrintTemplateViewSet
 from store_modules.purchasing.views import PurchaseViewSet, SupplierViewSet
 from store_modules.shipping.views import PackageSizeViewSet, ShippingRuleViewSet
-from store_modules.stores.views import AuthView, MeView, SettingsView, StaffView
+from store_modules.spreadsheets.views import (
+    CustomerExport,
+    CustomerImport,
+    ExpenseExport,
+    ExpenseImport,
+    ImportViewSet,
+    OrderExport,
+    OrderImport,
+    ProductExport,
+    ProductImport,
+)
+from store_modules.stores.views import AuthView, MeView, SettingsView, StaffView, jwks
 from storeplatform.kernel import health
 from storeplatform.kernel.openapi import openapi_json
 from storeplatform.kernel.views import AuditLog
@@ -51,6 +62,7 @@ store_router.register("package-sizes", PackageSizeViewSet)
 store_router.register("print-templates", PrintTemplateViewSet)
 store_router.register("expenses", ExpenseViewSet)
 store_router.register("cashier/sessions", SessionViewSet)
+store_router.register("imports", ImportViewSet)
 store_router.register("cashier/sales", SaleViewSet, basename="sale")
 
 key_router = SimpleRouter(trailing_slash=False)
@@ -98,6 +110,14 @@ store_paths: list[URLPattern | URLResolver] = [
     path("analytics/customers", deed(Analytics, post="customers")),
     path("analytics/expenses", deed(Analytics, post="expenses")),
     path("analytics/revenue", deed(Analytics, post="revenue")),
+    path("products/export.csv", deed(ProductExport, get="export")),
+    path("customers/export.csv", deed(CustomerExport, get="export")),
+    path("orders/export.csv", deed(OrderExport, get="export")),
+    path("expenses/export.csv", deed(ExpenseExport, get="export")),
+    path("products/import", deed(ProductImport, post="start")),
+    path("customers/import", deed(CustomerImport, post="start")),
+    path("orders/import", deed(OrderImport, post="start")),
+    path("expenses/import", deed(ExpenseImport, post="start")),
     path("cashier/settings", deed(CashierView, get="retrieve", put="update")),
     path("cashier/pinned", deed(CashierView, get="pinned", post="pin")),
     path("cashier/pinned/reorder", deed(CashierView, put="reorder")),
@@ -131,6 +151,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         ),
     ),
     path("admin/", admin.site.urls),
+    path(".well-known/jwks.json", jwks),
     path("health/live", health.live),
     path("health/ready", health.ready),
 ]

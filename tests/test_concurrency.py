@@ -4,23 +4,33 @@
 import os
 import signal
 import time
+from io import BytesIO, StringIO
+from uuid import uuid4
 
 import httpx
 import pytest
+from django.conf import settings
+from django.core.management import call_command
 from django.db.models import Sum
+from PIL import Image
 
 from integrations.otp import services as otp
 from integrations.otp.models import OtpChallenge
-from store_modules.catalog.models import InventoryItem
-from store_modules.orders.models import Order, OrderItem
-from tests.clients import actor_of_store, key_client_of
+from store_modules.cashier.models import CashierSession, PinnedItem, Sale
+from store_modules.catalog.models import InventoryItem, Product
+from store_modules.discounts.models import DiscountCode, Redemption
+from store_modules.orders.models import Order, OrderItem, OrderPayment
+from store_modules.printing.models import PrintTemplate
+from store_modules.purchasing.models import Attachment, PurchaseReceipt
+from store_modules.shipping.models import PackageSize
+from tests.clients import actor_of_store, client_of, key_client_of
 from tests.factories import a_product, a_store, an_area, an_order_body
 from tests.servers import RunningServer, at_once
 
 
 @pytest.fixture(scope="module")
 def server():
-    running = RunningServer(workers=2)
+    running = RunningServer(workers=2, PUBLIC_ORIGIN=settings.PUBLIC_ORIGIN)
     yield running
     assert running.stop() == 0
 
@@ -40,8 +50,25 @@ def client(server, shop):
         yield http
 
 
+@pytest.fixture
+def desk(server, shop):
+    """The owner's dashboard."""
+    headers = {"Authorization": client_of(shop).headers["Authorization"]}
+    limits = httpx.Limits(max_connections=64)
+    with httpx.Client(
+        base_url=f"{server.url}/api/v1/store", headers=headers, timeout=30, limits=limits
+    ) as http:
+        yield http
+
+
+def statuses_of(answers):
+    return sorted(answer.status_code for answer in answers)
+
+
 def invariants_hold():
-    """Reserved is what open lines hold; on hand is what the movements say."""
+    """Reserved is what open lines hold; on hand is what the movements say; the doctor finds
+    nothing."""
+    call_command("doctor", stdout=StringIO())
     for item in InventoryItem.objects.annotate(moved=Sum("movements__delta")):
         reserved = OrderItem.objects.filter(inventory_item=item).aggregate(
             n=Sum("quantity_reserved")
@@ -50,16 +77,16 @@ def invariants_hold():
         assert item.quantity_on_hand == (item.moved or 0)
 
 
-def test_twenty_parallel_orders_for_the_last_five_units(client, shop):
-    product = a_product(shop, quantity=5)
+def test_fifty_parallel_orders_for_the_last_ten_units(client, shop):
+    product = a_product(shop, quantity=10)
 
-    answers = at_once(20, lambda _: client.post("/orders", json=an_order_body(shop, (product, 1))))
+    answers = at_once(50, lambda _: client.post("/orders", json=an_order_body(shop, (product, 1))))
 
     statuses = sorted(answer.status_code for answer in answers)
-    assert statuses == [201] * 5 + [409] * 15
+    assert statuses == [201] * 10 + [409] * 40
     refused = [answer.json()["code"] for answer in answers if answer.status_code == 409]
     assert set(refused) == {"insufficient_stock"}
-    assert InventoryItem.objects.get(product=product).quantity_reserved == 5
+    assert InventoryItem.objects.get(product=product).quantity_reserved == 10
     invariants_hold()
 
 
@@ -156,6 +183,300 @@ def test_parallel_upserts_of_one_sku_make_one_product(client, shop):
     assert client.get("/catalog/products?sku=NEW-1").json()["totalCount"] == 1
 
 
+# Discounts
+
+
+def a_code(desk, **values):
+    body = {"code": "SPRING", "type": "percentage", "value": "10"} | values
+    return desk.post("/discounts/codes", json=body).json()
+
+
+def test_fifty_parallel_uses_of_a_code_with_limit_seven(client, desk, shop):  # domain.md 21.2
+    a_code(desk, usageLimit=7)
+    product = a_product(shop, quantity=100)
+    bodies = [an_order_body(shop, (product, 1), discountCode="SPRING") for _ in range(50)]
+
+    answers = at_once(50, lambda place: client.post("/orders", json=bodies[place]))
+
+    refused = {answer.json()["code"] for answer in answers if answer.status_code != 201}
+    assert statuses_of(answers).count(201) == 7
+    assert refused == {"usage_limit_reached"}
+    assert DiscountCode.objects.get().used_count == Redemption.objects.count() == 7
+    invariants_hold()
+
+
+def test_one_customers_uses_are_counted_under_the_codes_lock(client, desk, shop):
+    a_code(desk, usageLimitPerCustomer=2)
+    product = a_product(shop, quantity=100)
+    customer = {"name": "Sara", "primaryPhone": "+9647701234567"}
+    body = an_order_body(shop, (product, 1), discountCode="SPRING", customer=customer)
+
+    answers = at_once(20, lambda _: client.post("/orders", json=body))
+
+    assert statuses_of(answers).count(201) == 2
+    assert Redemption.objects.count() == 2
+    invariants_hold()
+
+
+def test_uses_and_cancels_in_parallel_leave_the_count_exact(client, desk, shop):
+    a_code(desk, usageLimit=5)
+    product = a_product(shop, quantity=100)
+
+    def use_and_cancel(_):
+        body = an_order_body(shop, (product, 1), discountCode="SPRING")
+        made = client.post("/orders", json=body)
+        if made.status_code == 201:
+            client.post(f"/orders/{made.json()['id']}/cancel", json={})
+
+    at_once(20, use_and_cancel)
+
+    assert DiscountCode.objects.get().used_count == Redemption.objects.count() == 0
+    invariants_hold()
+
+
+# The till
+
+
+def open_till(desk, amount="0"):
+    return desk.post("/cashier/sessions/open", json={"openingFloat": amount}).json()["id"]
+
+
+def a_sale(product, quantity=1, **values):
+    total = str(int(product.price) * quantity)
+    return {
+        "items": [{"sku": product.sku, "quantity": quantity}],
+        "payments": [{"method": "cash", "amount": total}],
+        "clientSaleId": str(uuid4()),
+    } | values
+
+
+def test_parallel_opens_give_one_session(desk):  # domain.md 21.3
+    answers = at_once(10, lambda _: desk.post("/cashier/sessions/open", json={"openingFloat": "1"}))
+
+    assert statuses_of(answers) == [201] + [409] * 9
+    session = CashierSession.objects.get()
+    refused = [answer.json() for answer in answers if answer.status_code == 409]
+    assert {one["code"] for one in refused} == {"session_already_open"}
+    assert {one["sessionId"] for one in refused} == {str(session.pk)}
+
+
+def test_a_sale_sent_twenty_times_for_the_last_piece_is_one_sale(desk, shop):
+    open_till(desk)
+    product = a_product(shop, quantity=1)
+    body = a_sale(product)
+
+    answers = at_once(20, lambda _: desk.post("/cashier/sales", json=body))
+
+    assert statuses_of(answers) == [200] * 19 + [201]
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert Sale.objects.count() == OrderPayment.objects.count() == 1
+    invariants_hold()
+
+
+def test_sales_refunds_and_pay_outs_never_take_a_drawer_below_nothing(desk, shop):
+    session = open_till(desk, "5000")
+    product = a_product(shop, quantity=100)
+    sales = [desk.post("/cashier/sales", json=a_sale(product)).json()["id"] for _ in range(3)]
+
+    def deed(place):
+        if place % 3 == 0:
+            return desk.post(f"/cashier/sales/{sales[place % 2]}/refund", json={"method": "cash"})
+        movement = {"type": "pay_out", "amount": "7000", "reason": "supplier"}
+        return desk.post(f"/cashier/sessions/{session}/movements", json=movement)
+
+    answers = at_once(18, deed)
+
+    report = desk.get(f"/cashier/sessions/{session}/report").json()
+    taken = sum(7000 for a in answers if a.status_code == 201 and "type" in a.json())
+    refunded = sum(10_000 for a in answers if a.status_code == 201 and "refunds" in a.json())
+    assert set(statuses_of(answers)) <= {201, 400, 409}
+    assert int(report["expectedCash"]) == 35_000 - taken - refunded
+    assert int(report["expectedCash"]) >= 0
+    invariants_hold()
+
+
+def test_a_closed_drawer_counts_every_sale_that_was_answered(desk, shop):
+    session = open_till(desk)
+    product = a_product(shop, quantity=1000)
+
+    def deed(place):
+        if place == 7:
+            return desk.post(f"/cashier/sessions/{session}/close", json={"countedCash": "0"})
+        return desk.post("/cashier/sales", json=a_sale(product, sessionId=session))
+
+    answers = at_once(16, deed)
+
+    sold = sum(answer.status_code == 201 for answer in answers)
+    closed = CashierSession.objects.get()
+    assert closed.expected_cash == sold * product.price
+    assert {a.json()["code"] for a in answers if a.status_code == 409} <= {"session_closed"}
+    invariants_hold()
+
+
+def test_parallel_pins_stop_at_thirty(desk, shop):
+    products = [a_product(shop) for _ in range(36)]
+    for product in products[:20]:
+        desk.post("/cashier/pinned", json={"productId": str(product.pk)})
+
+    answers = at_once(
+        16,
+        lambda place: desk.post(
+            "/cashier/pinned", json={"productId": str(products[20 + place].pk)}
+        ),
+    )
+
+    assert statuses_of(answers) == [201] * 10 + [400] * 6
+    positions = PinnedItem.objects.values_list("position", flat=True)
+    assert sorted(positions) == list(range(30))
+
+
+# Purchasing, packages, templates
+
+
+def a_purchase(desk, shop, quantity=10):
+    supplier = desk.post("/suppliers", json={"name": f"Supplier {uuid4()}"}).json()["id"]
+    product = a_product(shop, quantity=0)
+    line = {"productId": str(product.pk), "quantity": quantity, "unitCost": "500"}
+    made = desk.post("/purchase-orders", json={"supplierId": supplier, "items": [line]}).json()
+    return product, made
+
+
+def test_the_fourth_of_parallel_attachments_is_refused(desk, shop):
+    _, made = a_purchase(desk, shop)
+    content = BytesIO()
+    Image.new("RGB", (4, 4)).save(content, "PNG")
+
+    answers = at_once(
+        8,
+        lambda _: desk.post(
+            f"/purchase-orders/{made['id']}/attachments",
+            files={"file": ("bill.png", content.getvalue())},
+        ),
+    )
+
+    assert statuses_of(answers) == [201] * 3 + [400] * 5
+    refused = {answer.json()["code"] for answer in answers if answer.status_code == 400}
+    assert refused == {"too_many_attachments"}
+    assert Attachment.objects.count() == 3
+
+
+def test_parallel_receipts_take_in_what_was_ordered_and_no_more(desk, shop):
+    product, made = a_purchase(desk, shop, quantity=10)
+    desk.post(f"/purchase-orders/{made['id']}/order")
+    line = {"itemId": made["items"][0]["id"], "quantity": 3}
+
+    answers = at_once(
+        8, lambda _: desk.post(f"/purchase-orders/{made['id']}/receive", json={"items": [line]})
+    )
+
+    assert statuses_of(answers) == [200] * 3 + [400] * 5
+    assert {a.json()["code"] for a in answers if a.status_code == 400} == {"over_receipt"}
+    assert InventoryItem.objects.get(product=product).quantity_on_hand == 9
+    assert PurchaseReceipt.objects.count() == 3
+    invariants_hold()
+
+
+def test_parallel_receipts_of_several_orders_keep_the_average_cost(desk, shop):
+    product, _ = a_purchase(desk, shop)
+    supplier = desk.post("/suppliers", json={"name": "Basra"}).json()["id"]
+
+    def receive(place):
+        cost = 100 * (place + 1)
+        line = {"productId": str(product.pk), "quantity": 10, "unitCost": str(cost)}
+        body = {"supplierId": supplier, "items": [line], "receiveNow": True}
+        return desk.post("/purchase-orders", json=body)
+
+    answers = at_once(8, receive)
+
+    assert statuses_of(answers) == [201] * 8
+    cost = Product.objects.get(pk=product.pk).cost_price
+    assert abs(cost - 450) < 0.01  # (100 + … + 800) / 8, whatever the order; four places a step
+    invariants_hold()
+
+
+def test_parallel_first_package_sizes_and_templates_give_one_default(desk):
+    sizes = at_once(8, lambda place: desk.post("/package-sizes", json={"name": f"Box {place}"}))
+    body = {"type": "Invoice", "body": "x"}
+    made = at_once(
+        8, lambda place: desk.post("/print-templates", json=body | {"name": f"T{place}"})
+    )
+
+    assert statuses_of(sizes) == statuses_of(made) == [201] * 8
+    assert PackageSize.objects.filter(is_default=True).count() == 1
+    assert PrintTemplate.objects.filter(is_default=True).count() == 1
+
+
+def test_parallel_changes_of_the_default_leave_one(desk):
+    ids = [
+        desk.post("/package-sizes", json={"name": f"Box {place}"}).json()["id"]
+        for place in range(6)
+    ]
+
+    answers = at_once(
+        12, lambda place: desk.put(f"/package-sizes/{ids[place % 6]}", json={"isDefault": True})
+    )
+
+    assert statuses_of(answers) == [200] * 12
+    assert PackageSize.objects.filter(is_default=True).count() == 1
+    invariants_hold()
+
+
+# Once is once
+
+
+def test_cancelling_returning_and_receiving_many_times_moves_stock_once(desk, shop):  # 21.6
+    product = a_product(shop, quantity=20)
+
+    def placed():
+        return desk.post("/orders", json=an_order_body(shop, (product, 2))).json()
+
+    cancelled, returned = placed(), placed()
+    answers = at_once(10, lambda _: desk.post(f"/orders/{cancelled['id']}/cancel", json={}))
+    for to in ("confirmed", "shipped", "delivered"):
+        desk.post(f"/orders/{returned['id']}/transition", json={"to": to})
+    asked = at_once(6, lambda _: desk.post("/return-requests", json={"orderId": returned["id"]}))
+    request = next(answer.json() for answer in asked if answer.status_code == 201)
+    path = f"/return-requests/{request['id']}"
+    desk.post(f"{path}/approve")
+    received = at_once(10, lambda _: desk.post(f"{path}/receive", json={}))
+    completed = at_once(10, lambda _: desk.post(f"{path}/complete"))
+
+    assert statuses_of(answers) == statuses_of(received) == statuses_of(completed) == [200] * 10
+    assert statuses_of(asked) == [201] + [409] * 5
+    item = InventoryItem.objects.get(product=product)
+    assert (item.quantity_on_hand, item.quantity_reserved) == (20, 0)
+    order = desk.get(f"/orders/{returned['id']}").json()
+    assert (order["status"], order["amountDue"]) == ("returned", "-20000")
+    invariants_hold()
+
+
+def test_parallel_refunds_give_back_no_more_than_was_paid(desk, shop):
+    product = a_product(shop)
+    order = desk.post(
+        "/orders", json=an_order_body(shop, (product, 1), payment_method="prepaid")
+    ).json()
+    refund = {"amount": "4000", "method": "cash", "reason": "broken"}
+
+    answers = at_once(8, lambda _: desk.post(f"/orders/{order['id']}/refunds", json=refund))
+
+    assert order["amountPaid"] == "15000"
+    assert statuses_of(answers) == [201] * 3 + [400] * 5
+    assert {a.json()["code"] for a in answers if a.status_code == 400} == {"refund_exceeds_paid"}
+    invariants_hold()
+
+
+def test_parallel_payments_take_no_more_than_is_due(desk, shop):
+    product = a_product(shop)
+    order = desk.post("/orders", json=an_order_body(shop, (product, 1))).json()
+    payment = {"amount": "4000", "method": "cash"}
+
+    answers = at_once(8, lambda _: desk.post(f"/orders/{order['id']}/payments", json=payment))
+
+    assert statuses_of(answers) == [201] * 3 + [400] * 5
+    assert desk.get(f"/orders/{order['id']}").json()["amountDue"] == "3000"
+    invariants_hold()
+
+
 def test_nothing_acknowledged_is_lost_when_a_worker_is_killed(client, server, shop):
     product = a_product(shop, quantity=10_000)
     acknowledged, killed = [], []
@@ -191,3 +512,38 @@ def test_nothing_acknowledged_is_lost_when_a_worker_is_killed(client, server, sh
     reserved = InventoryItem.objects.get(product=product).quantity_reserved
     assert reserved == Order.objects.count()
     invariants_hold()
+
+
+def test_twenty_parallel_upserts_of_one_sku_make_one_product(client, shop):
+    body = {"sku": "NEW-1", "name": "Shirt", "price": "1000"}
+
+    answers = at_once(20, lambda _: client.post("/catalog/products", json=body))
+
+    assert sorted(answer.status_code for answer in answers) == [200] * 19 + [201]
+    assert len({answer.json()["id"] for answer in answers}) == 1
+
+
+def test_twenty_parallel_first_settings_make_one(server, parallel):
+    registration = {
+        "email": "new@example.com",
+        "password": "correct horse battery",
+        "fullName": "New",
+        "storeName": "New",
+    }
+    first = httpx.post(f"{server.url}/api/v1/auth/register", json=registration).json()
+    headers = {"Authorization": f"Bearer {first['accessToken']}"}
+    body = {
+        "currencyCode": "IQD",
+        "timezone": "Asia/Baghdad",
+        "industry": "general",
+        "countryCode": "IQ",
+    }
+
+    def send(_):
+        return httpx.post(f"{server.url}/api/v1/store/settings", json=body, headers=headers)
+
+    answers = at_once(20, send)
+
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 19
+    codes = {answer.json()["code"] for answer in answers if answer.status_code == 409}
+    assert codes == {"settings_already_initialized"}

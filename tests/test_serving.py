@@ -5,10 +5,14 @@ import socket
 import threading
 import time
 
+import httpx
 import pytest
 import uvicorn
 
 from storeplatform.serving import Front, Limits, Protocol
+from tests.clients import key_client_of
+from tests.factories import a_store
+from tests.servers import RunningServer
 
 LIMITS = Limits(body=1000, bulk_body=5000, body_seconds=0.5, waiting=2, waiting_seconds=0.3)
 
@@ -23,6 +27,16 @@ class Streaming(list):
         Streaming.closed = True
 
 
+class Breaking:
+    """A streaming answer that fails on the way."""
+
+    streaming = True
+
+    def __iter__(self):
+        yield b"x" * 1000
+        raise RuntimeError("boom")
+
+
 def application(environ, start_response):
     path = environ["PATH_INFO"]
     if path == "/fault":
@@ -32,6 +46,8 @@ def application(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     if path == "/stream":
         return Streaming(b"x" * 1000 for _ in range(200))
+    if path == "/breaks":
+        return Breaking()
     body = environ["wsgi.input"].read()
     return [json.dumps({"length": len(body), "query": environ["QUERY_STRING"]}).encode()]
 
@@ -47,7 +63,7 @@ class Quick(Protocol):
 
 @pytest.fixture(scope="module")
 def port():
-    front = Front(application, websocket=no_sockets, threads=2, limits=LIMITS)
+    front = Front(application, hubs=no_sockets, threads=2, limits=LIMITS)
     config = uvicorn.Config(
         front, port=0, http=Quick, log_level="error", access_log=False, ws="websockets-sansio",
         lifespan="off",
@@ -197,6 +213,18 @@ def test_a_stream_ends_when_its_client_leaves(port):
     assert Streaming.closed
 
 
+def test_a_stream_that_fails_is_cut_off_without_its_end(port):
+    with connect(port) as client:
+        client.sendall(b"GET /breaks HTTP/1.1\r\nHost: x\r\n\r\n")
+        received = b""
+        while part := client.recv(65536):
+            received += part
+
+    assert b"200 OK" in received
+    assert b"x" * 1000 in received
+    assert not received.endswith(b"0\r\n\r\n")
+
+
 def test_a_keep_alive_connection_serves_one_request_after_the_other(port):
     with connect(port) as client:
         for number in range(5):
@@ -204,3 +232,30 @@ def test_a_keep_alive_connection_serves_one_request_after_the_other(port):
             status, _, body = read(client)
             assert status == 200
             assert json.loads(body)["query"] == f"n={number}"
+
+
+def test_an_address_that_the_client_claims_is_not_believed(parallel):
+    store = a_store()
+    key = key_client_of(store, allowed_ips=["10.1.1.1"]).headers["X_API_Key"]
+    server = RunningServer(workers=1)
+    try:
+        url = f"{server.url}/api/v1/store/integrations/whoami"
+        answer = httpx.get(url, headers={"X-API-Key": key, "X-Forwarded-For": "10.1.1.1"})
+    finally:
+        server.stop()
+
+    assert answer.status_code == 403
+    assert answer.json()["code"] == "ip_not_allowed"
+
+
+def test_what_is_no_http_is_a_problem(parallel):
+    server = RunningServer(workers=1)
+    try:
+        with socket.create_connection(("127.0.0.1", server.port)) as plain:
+            plain.sendall(b"FOO / HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = plain.recv(4096)
+    finally:
+        server.stop()
+
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"application/problem+json" in answer

@@ -8,6 +8,7 @@ import pytest
 
 from storeplatform.kernel.checks import routes
 from storeplatform.kernel.ports import Port
+from storeplatform.kernel.serializers import camel
 from storeplatform.kernel.viewsets import PublicView, StoreScoped
 from tests.clients import ApiClient, anonymous, client_of, key_client_of
 from tests.factories import a_customer, a_product, a_store, an_order_body
@@ -65,7 +66,7 @@ VALID_BODIES = {
     "fulfillment": {"status": "at_hub"},
     "check_in": {"lines": [{"itemId": ANY_ID, "restock": 1}]},
     "pay": {"amount": "1", "method": "cash"},
-    "refunds": {"amount": "1", "method": "cash"},
+    "refunds": {"amount": "1", "method": "cash", "reason": "x"},
     "refund": {"method": "cash"},
     "receive": {"items": [LINE]},
     "close": {"countedCash": "1"},
@@ -162,8 +163,58 @@ def test_hostile_queries_get_a_problem_and_never_a_fault(store, method, path, vi
     assert answer.status_code < 500, answer.content
 
 
+LISTS = [one for one in SCOPED if one[3] == "list" and "{" not in one[1]]
+
+
+@pytest.mark.parametrize(("method", "path", "view", "action"), LISTS)
+def test_every_list_searches_filters_and_orders(store, settings, method, path, view, action):
+    settings.RATE_LIMITS = "off"
+    client = client_for(view, store)
+    queries = ["search=ali", "search=0770", "search=٠٧٧٠"]
+    queries += [f"ordering={sign}{name}" for name in view.ordering_fields for sign in ("", "-")]
+    filters = view.filterset_class.base_filters if view.filterset_class else {}
+    for name, one in filters.items():
+        words = getattr(one.field, "words", None)
+        value = next(iter(words.values())) if words else VALUES[type(one.field).__name__]
+        queries.append(f"{camel(name.rstrip('_'))}={value}")
+
+    for query in queries:
+        answer = client.get(f"{path}?{query}")
+        assert answer.status_code == 200, (query, answer.content)
+        further = client.get(f"{path}?{query}&cursor=&pageSize=1")
+        assert further.status_code == 200, (query, further.content)
+
+
+VALUES = {
+    "ManyIds": ANY_ID, "RootOrIds": "root", "ManyWords": "x", "TrueOrFalse": "true", "Number": "1",
+    "DayOrInstant": "2026-01-01", "Day": "2026-01-01",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path", "view", "action"), OPERATIONS)
+def test_options_tell_the_methods_of_every_route(store, method, path, view, action):
+    client = client_for(view, store) if issubclass(view, StoreScoped) else anonymous()
+
+    answer = client.request("options", fill(path))
+
+    assert answer.status_code == 204, answer.content
+    assert method.upper() in answer["Allow"]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/openapi.json", "/health/live", "/.well-known/jwks.json"])
+def test_plain_pages_only_answer_reading(db, path):
+    answer = ApiClient("").request("delete", path)
+
+    assert answer.status_code == 405
+    assert answer.json()["code"] == "method_not_allowed"
+
+
 def test_other_content_types_are_refused(key):
-    for content_type in ("text/plain", "application/xml", "application/x-www-form-urlencoded"):
+    wrong = (
+        "text/plain", "application/xml", "application/x-www-form-urlencoded",
+        "application/json; charset=utf-16", "application/json; version=2",
+    )  # fmt: skip
+    for content_type in wrong:
         answer = key.request("post", "/orders", b"{}", Content_Type=content_type)
         assert answer.status_code == 415, content_type
         assert answer.json()["code"] == "unsupported_media_type"

@@ -14,8 +14,9 @@ from store_modules.orders.models import Order, ReturnRequest
 from store_modules.printing.models import PrintTemplate
 from store_modules.purchasing.models import PurchaseOrder, Supplier
 from store_modules.shipping.models import PackageSize, ShippingRule
+from store_modules.spreadsheets.models import ImportJob
 from storeplatform.urls import key_router, store_router
-from tests.clients import client_of, key_client_of
+from tests.clients import client_of, key_client_of, multipart
 from tests.factories import a_customer, a_product, a_store, an_order_body
 from tests.test_surface import VALID_BODIES
 
@@ -59,6 +60,11 @@ def a_sale(store):
     return client.post("/cashier/sales", body).json()["id"]
 
 
+def an_import(store):
+    file = b"sku,name\nA,a\n"
+    return multipart(client_of(store), "/products/import", "a.csv", file).json()["id"]
+
+
 PERCENT = {"name": "Spring", "type": "percentage", "value": "10"}
 
 
@@ -80,6 +86,7 @@ MAKE = {
     PrintTemplate: made("/print-templates", {"name": "A", "type": "Invoice", "body": "x"}),
     Expense: made("/expenses", {"amount": "500", "category": "rent", "date": "2026-01-01"}),
     CashierSession: made("/cashier/sessions/open", {"openingFloat": "1000"}),
+    ImportJob: an_import,
     ApiKey: lambda store: key_client_of(store).key_id,
 }
 LIST_ONLY = {"audit-log", "inventory/movements", "catalog/inventory/movements"}

@@ -4,6 +4,7 @@ import hmac
 import ipaddress
 from datetime import timedelta
 from typing import Any
+from urllib.parse import unquote
 
 from django.conf import settings
 from django.db.models import Q
@@ -46,7 +47,7 @@ class ApiKeyAuthentication(BaseAuthentication):
     """Constant work for any well-formed key; what is wrong with it is told only to its holder."""
 
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
-        if exposed := exposed_key_ids(request.META.get("QUERY_STRING", "")):
+        if exposed := exposed_key_ids(unquote(request.META.get("QUERY_STRING", ""))):
             report_exposed(exposed, request)
             raise Refusal("credential_in_url", "An API key belongs in the X-API-Key header.")
         text = request.META.get("HTTP_X_API_KEY", "")

@@ -17,7 +17,7 @@ from integrations.otp import services as otp
 from store_modules.orders import placement, quoting
 from store_modules.orders.importing import import_order
 from store_modules.orders.models import Channel, Order
-from store_modules.orders.serializers import ImportBody, OrderBody, ReturnBody, StorefrontBody
+from store_modules.orders.serializers import ImportBody, KeyOrderBody, ReturnBody, StorefrontBody
 from store_modules.orders.views import Orders, ReturnRequests, quote_body
 from store_modules.printing.views import Labels
 from storeplatform.kernel.bulk import Bulk, BulkAnswer, Row
@@ -34,10 +34,12 @@ class KeyOrders(ApiKeySurface, Orders):
     answers = {**Orders.answers, "send_otp": OtpAnswer, "bulk": BulkAnswer}
     permissions = {}  # cancelling needs orders:write like every change
     channel = Channel.API
-    bulk_rows = (ORDERS.member, OrderBody)
+    bulk_rows = (ORDERS.member, KeyOrderBody)
     orders_path = "/api/v1/store/integrations/orders"
     forms = {
         **Orders.forms,
+        "create": KeyOrderBody,
+        "quote": KeyOrderBody,
         "bulk": BulkOptions,
         "send_otp": OtpBody,
         "storefront": StorefrontBody,
@@ -58,7 +60,7 @@ class KeyOrders(ApiKeySurface, Orders):
             if options["mode"] == "import":
                 order = import_order(self.actor, self.row_body(ImportBody, row), number)
             else:
-                values = self.row_body(OrderBody, row)
+                values = self.row_body(KeyOrderBody, row)
                 priced = quoting.quote(self.actor, values, Channel.BULK)
                 order = placement.place_order(
                     self.actor, values, priced, channel=Channel.BULK, number=number
@@ -123,7 +125,6 @@ class KeyOrders(ApiKeySurface, Orders):
         """A customer's own order: the whole of it is checked before a try of the code is spent,
         and the code is used up in the transaction that stores the order."""
         values = self.body()
-        values["is_draft"], values["customer_id"] = False, None
         if not values.get("customer"):
             raise quoting.refuse("customer", "required", "The customer is missing.")
         priced = quoting.quote(self.actor, values, Channel.STOREFRONT)

@@ -144,8 +144,9 @@ def code_of(challenge: OtpChallenge, phone: str) -> str:
 
 
 def spend_attempt(store_id: UUID, phone: str, code: str) -> UUID:
-    """Compare a code with the live one of the phone; the try counts whatever happens afterwards,
-    so call it outside any transaction. Returns the challenge to `consume`."""
+    """Compare a code with the live one of the phone. A try is taken before the comparison, so that
+    parallel guesses are counted, and given back to who knows the code: call it outside any
+    transaction. Returns the challenge to `consume`."""
     mine = OtpChallenge.objects.filter(
         store_id=store_id,
         phone_hash__in=keyed_hashes("OTP_KEY", b"phone|" + phone.encode()),
@@ -169,6 +170,7 @@ def spend_attempt(store_id: UUID, phone: str, code: str) -> UUID:
             details={"attemptsLeft": max(0, MAX_TRIES - challenge.attempts)},
             otpCode=["The code is wrong."],
         )
+    live.filter(pk=challenge.pk).update(attempts=F("attempts") - 1)  # only wrong tries count
     found: UUID = challenge.id
     return found
 

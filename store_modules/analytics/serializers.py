@@ -5,12 +5,14 @@ from datetime import date, datetime
 from typing import Any
 
 from django.utils.dateparse import parse_date, parse_datetime
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from store_modules.analytics.periods import GRANULARITIES
 from storeplatform.kernel.serializers import Body, Choice, IntField, Money, TextField
 
 
+@extend_schema_field({"type": "string", "examples": ["2026-05-01"]})
 class DayOrInstant(serializers.Field[Any, Any, Any, Any]):
     """A date of the store's calendar, or an RFC 3339 instant; without an offset it is on the
     store's clock."""

@@ -1,5 +1,6 @@
 """Sessions of a drawer: opening, cash in and out, counting and closing."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -8,20 +9,21 @@ from django.db import transaction
 from django.db.models import Q, Sum
 from django.utils import timezone
 
-from store_modules.cashier.models import (
-    CashierSession,
-    CashierSettings,
-    DrawerEntry,
-)
+from store_modules.cashier.models import CashierSession, CashierSettings, DrawerEntry
 from storeplatform.kernel.errors import Conflict, Denied, NotFound, Refusal
+from storeplatform.kernel.money import MAX_AMOUNT
 from storeplatform.kernel.numbers import take_numbers
 from storeplatform.kernel.outbox import emit
+from storeplatform.kernel.ports import Port
 from storeplatform.kernel.problems import on_violation
 from storeplatform.kernel.tenancy import Actor
 
 Kind, CASH = DrawerEntry.Kind, DrawerEntry.Method.CASH
 ZERO = Decimal(0)
 CLOSE_OTHERS = "cashier.close_others"
+
+# Does the store have this template for receipts? Printing answers.
+receipt_template_exists: Port[[UUID, UUID], bool] = Port("receipt_template_exists")
 
 
 def refuse(field: str, code: str, message: str) -> Refusal:
@@ -32,6 +34,12 @@ def settings_of_till(store_id: UUID) -> CashierSettings:
     """The store's row, made when first asked for."""
     settings: CashierSettings | None = CashierSettings.objects.filter(store_id=store_id).first()
     return settings or CashierSettings.objects.get_or_create(store_id=store_id)[0]
+
+
+def check_settings(store_id: UUID, values: Mapping[str, Any]) -> None:
+    template_id = values.get("receipt_template_id")
+    if template_id and not any(receipt_template_exists(store_id, template_id)):
+        raise refuse("receiptTemplateId", "not_found", "There is no such template for receipts.")
 
 
 @on_violation("cashier_one_session_a_register")
@@ -57,8 +65,19 @@ def person_of(actor: Actor) -> UUID:
     return actor.user_id
 
 
+def session_number(store_id: UUID) -> str:
+    """The next SES number, taken outside the session's transaction."""
+    return f"SES-{take_numbers(store_id, 'session')[0]}"
+
+
+@transaction.atomic
 def open_session(
-    actor: Actor, *, opening_float: Decimal | None, register_code: str | None, notes: str | None
+    actor: Actor,
+    number: str,
+    *,
+    opening_float: Decimal | None,
+    register_code: str | None,
+    notes: str | None,
 ) -> CashierSession:
     """Begin with the cash in the drawer. Raises Conflict `session_already_open` by constraint."""
     settings = settings_of_till(actor.store_id)
@@ -73,7 +92,7 @@ def open_session(
     ).order_by("-closed_at")
     session: CashierSession = CashierSession.objects.create(
         store_id=actor.store_id,
-        number=f"SES-{take_numbers(actor.store_id, 'session')[0]}",
+        number=number,
         register_code=code,
         opened_by_id=person_of(actor),
         opened_at=timezone.now(),
@@ -135,6 +154,8 @@ def move_cash(
     session = locked_session(actor.store_id, session_id)
     if kind == Kind.PAY_OUT:
         take_out_of(session, amount)
+    elif cash_in(session) + amount > MAX_AMOUNT:
+        raise refuse("amount", "max_value", f"A drawer holds at most {MAX_AMOUNT}.")
     entry: DrawerEntry = DrawerEntry.objects.create(
         store_id=actor.store_id,
         session=session,

@@ -39,12 +39,14 @@ def pin(store_id: UUID, product_id: UUID) -> PinnedItem:
 
 
 @transaction.atomic
-def unpin(store_id: UUID, product_id: UUID) -> None:
-    lock_pins(store_id)
-    gone, _ = PinnedItem.objects.of(store_id).filter(product=product_id).delete()
-    if not gone:
+def unpin(store_id: UUID, pinned_id: UUID) -> None:
+    """By the product's id, or by the pin's own, which old clients know."""
+    pins = lock_pins(store_id)
+    left = [one for one in pins if pinned_id not in (one.product_id, one.pk)]
+    if len(left) == len(pins):
         raise NotFound("not_found", "This product is not pinned.")
-    number(list(PinnedItem.objects.of(store_id)))
+    PinnedItem.objects.of(store_id).exclude(pk__in=[one.pk for one in left]).delete()
+    number(left)
 
 
 @transaction.atomic
@@ -64,4 +66,6 @@ def number(pins: Sequence[PinnedItem]) -> None:
 
 def forget_product(product_id: UUID) -> None:
     """A product that is gone is pinned nowhere."""
-    PinnedItem.objects.filter(product=product_id).delete()
+    pin = PinnedItem.objects.filter(product=product_id).first()
+    if pin is not None:
+        unpin(pin.store_id, product_id)

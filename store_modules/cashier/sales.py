@@ -54,9 +54,8 @@ from store_modules.orders.quoting import (
     Quote,
     discounted,
     gather,
-    line_of,
     refuse,
-    refuse_repeats,
+    settled_lines,
     terms_of,
     totals_with,
 )
@@ -95,13 +94,12 @@ def session_for(actor: Actor, session_id: UUID | None) -> CashierSession:
 def quote_sale(actor: Actor, till: CashierSettings, values: Mapping[str, Any]) -> Quote:
     """Price a sale without storing anything: line discounts first, then rules and the code."""
     items = values["items"]
-    refuse_repeats(items)
     customer_id = values.get("customer_id") or till.default_customer_id
     shelf = gather(actor.store_id, items, area_id=None, customer_id=customer_id)
     if values.get("customer_id") and shelf.buyer is None:
         raise refuse("customerId", "not_found", "There is no such customer in this store.")
     kind = {**values, "fulfillment_type": FulfillmentType.WAREHOUSE}
-    lines = [line_of(shelf, item, place, kind, Channel.POS) for place, item in enumerate(items)]
+    lines = settled_lines(shelf, kind, Channel.POS)
     check_overrides(actor, items, lines)
     currency = shelf.trade.currency
     own = line_discounts(lines, values["line_discounts"], till, currency)
@@ -454,8 +452,7 @@ def refund_sale(
             take_out_of(session, amount)
         if amount:
             money.book_refund(order, actor, amount, method, reason=reason)
-        if everything:
-            returns.all_is_back(order, items.values())
+        returns.finish_if_all_is_back(order, items.values())
         returns.save_change(order, actor, items.values(), OrderEvent.Kind.RETURN, put_back)
     return booked_refund(actor, sale, session, order, amount, method, restock, counts)
 
@@ -488,12 +485,11 @@ def units_back(
 
 def money_back(order: Order, method: str, *, everything: bool) -> Decimal:
     """What the customer gets for what was credited: all that is left when everything came back,
-    else in whole notes where it is cash."""
+    else in whole notes where it is cash. Nothing where it was given back by itself before."""
     if everything:
         order.returns_total = order.total
-        return -amount_due(order)
-    owed = -amount_due(order)
-    if method != CASH:
+    owed = max(-amount_due(order), ZERO)
+    if everything or method != CASH or not owed:
         return owed
     trade = StoreSettings.objects.get(store_id=order.store_id)
     till = settings_of_till(order.store_id)

@@ -166,7 +166,7 @@ class ReturnedLine(Body):
     quantity = IntField(min_value=1, max_value=MAX_QUANTITY)
 
 
-class RefundBody(Body):
+class SaleRefundBody(Body):
     lines = ReturnedLine(many=True, required=False, default=list)
     method = Choice(choices=METHODS)
     restock = serializers.BooleanField(default=True)
@@ -226,10 +226,14 @@ class SaleSerializer(OrderDetailSerializer):
 
 
 class PinBody(Body):
+    aliases = {"storeProductId": "productId"}
+
     product_id = serializers.UUIDField()
 
 
 class Reordering(Body):
+    aliases = {"orderedProductIds": "productIds"}
+
     product_ids = serializers.ListField(child=serializers.UUIDField(), max_length=100)
 
 
@@ -251,7 +255,7 @@ class PinnedSerializer(WireSerializer[PinnedItem]):
 
     class Meta:
         model = PinnedItem
-        fields = ["product_id", "sku", "name", "price", "available", "position"]
+        fields = ["id", "product_id", "sku", "name", "price", "available", "position"]
         read_only_fields = fields
 
 

@@ -25,16 +25,16 @@ from store_modules.cashier.serializers import (
     Opening,
     PinBody,
     PinnedSerializer,
-    RefundBody,
     Reordering,
     Report,
     SaleBody,
+    SaleRefundBody,
     SaleSerializer,
     SessionSerializer,
 )
 from store_modules.orders.models import Order
 from store_modules.orders.placement import order_number
-from storeplatform.kernel.errors import NotFound
+from storeplatform.kernel.errors import NotFound, Refusal
 from storeplatform.kernel.filters import Ids, Since, Texts, Until, WireFilterSet, Words
 from storeplatform.kernel.viewsets import ListModelMixin, RetrieveModelMixin, StoreScoped
 
@@ -42,7 +42,6 @@ from storeplatform.kernel.viewsets import ListModelMixin, RetrieveModelMixin, St
 class CashierView(StoreScoped[CashierSettings]):
     """The till's settings and its pinned products."""
 
-    resource = "cashier"
     permissions = {
         "retrieve": "cashier.use",
         "update": "cashier.settings",
@@ -71,6 +70,7 @@ class CashierView(StoreScoped[CashierSettings]):
             self.check_version(row)
             serializer = self.get_serializer(row, data=self.data_object(), partial=True)
             serializer.is_valid(raise_exception=True)
+            drawer.check_settings(row.store_id, serializer.validated_data)
             return self.shown(serializer.update(row, serializer.validated_data))
 
         return self.once(effect)
@@ -134,12 +134,9 @@ class SessionViewSet(ListModelMixin, RetrieveModelMixin, StoreScoped[CashierSess
     """Drawers from the first cash to the last count."""
 
     permissions = dict.fromkeys(
-        (
-            "list", "retrieve", "active", "open", "close", "movements", "move_cash", "report",
-        ),
+        ["list", "retrieve", "active", "open", "close", "movements", "move_cash", "report"],
         "cashier.use",
-    )  # fmt: skip
-    resource = "cashier"
+    )
     queryset = CashierSession.objects.all()
     serializer_class = SessionSerializer
     filterset_class = SessionFilters
@@ -167,9 +164,12 @@ class SessionViewSet(ListModelMixin, RetrieveModelMixin, StoreScoped[CashierSess
     def open(self, request: Request) -> Response:
         """Begin a session with the cash in the drawer."""
         values = self.body()
-        return self.once(
-            lambda: self.row_response(drawer.open_session(self.actor, **values).pk, 201)
-        )
+        number = drawer.session_number(self.actor.store_id)
+
+        def effect() -> Response:
+            return self.row_response(drawer.open_session(self.actor, number, **values).pk, 201)
+
+        return self.once(effect)
 
     @action(detail=True, methods=["post"])
     def close(self, request: Request, pk: str) -> Response:
@@ -232,14 +232,13 @@ class SaleFilters(WireFilterSet):
 class SaleViewSet(ListModelMixin, RetrieveModelMixin, StoreScoped[Order]):
     """Sales over the counter."""
 
-    permissions = dict.fromkeys(("list", "retrieve", "create", "refund"), "cashier.use")
-    resource = "cashier"
+    permissions = dict.fromkeys(["list", "retrieve", "create", "refund"], "cashier.use")
     queryset = Order.objects.filter(sale__isnull=False)
     serializer_class = SaleSerializer
     filterset_class = SaleFilters
     search_fields = ["number", "customer_name"]
     ordering_fields = {"createdAt": "created_at", "total": "total"}
-    forms = {"create": SaleBody, "refund": RefundBody}
+    forms = {"create": SaleBody, "refund": SaleRefundBody}
 
     def row_response(self, pk: Any, status: int = 200) -> Response:
         found = self.wire_rows(self.get_queryset().filter(pk=pk), ["version"])
@@ -253,21 +252,24 @@ class SaleViewSet(ListModelMixin, RetrieveModelMixin, StoreScoped[Order]):
         store_id, client_id = self.actor.store_id, values["client_sale_id"]
         if known := sales.known_sale(store_id, client_id):
             return self.again(known)
+        try:
+            return self.sell(values)
+        except (IntegrityError, Refusal):  # its twin may have come in between, and used things up
+            if known := sales.known_sale(store_id, client_id):
+                return self.again(known)
+            raise
+
+    def sell(self, values: dict[str, Any]) -> Response:
         session = sales.session_for(self.actor, values["session_id"])
-        till = drawer.settings_of_till(store_id)
+        till = drawer.settings_of_till(self.actor.store_id)
         quote = sales.quote_sale(self.actor, till, values)
-        number = order_number(store_id)
+        number = order_number(self.actor.store_id)
 
         def effect() -> Response:
             order = sales.sell(self.actor, session, values, quote, number=number)
             return self.row_response(order.pk, 201)
 
-        try:
-            return self.once(effect)
-        except IntegrityError:
-            if known := sales.known_sale(store_id, client_id):
-                return self.again(known)
-            raise
+        return self.once(effect)
 
     def again(self, order_id: UUID) -> Response:
         """The sale that the device sent before, whatever key the request has."""

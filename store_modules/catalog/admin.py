@@ -12,6 +12,7 @@ class ProductAdmin(ReadMostly, ModelAdmin):
     list_display = ["sku", "name", "price", "currency_code", "is_active", "store", "created_at"]
     list_select_related = ["store"]
     search_fields = ["search_text"]
+    readonly_fields = ["image_urls"]
     ordering = ["-id"]
 
 

@@ -1,5 +1,6 @@
 """What a store sells and how much of it there is (domain.md, sections 3 and 4)."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
@@ -55,6 +56,12 @@ class ProductQuerySet(StoreOwnedQuerySet[Any]):
     def sellable(self) -> "ProductQuerySet":
         return self.live().exclude(product_type=Product.Type.PARENT)
 
+    def with_skus(self, skus: Iterable[str]) -> "ProductQuerySet":
+        """Those that have one of the SKUs, in any letter case."""
+        wanted = [sku.upper() for sku in skus]
+        found: ProductQuerySet = self.alias(folded_sku=Upper("sku")).filter(folded_sku__in=wanted)
+        return found
+
 
 class Product(StoreOwned):
     """Something with a price. Only simple products and variants are sold and have stock."""
@@ -67,7 +74,7 @@ class Product(StoreOwned):
     product_type = models.CharField(max_length=8, choices=Type.choices, default=Type.SIMPLE)
     parent = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="variants")
     options = models.JSONField(null=True)
-    sku = models.CharField(max_length=64)
+    sku = models.CharField(max_length=64, null=True)  # noqa: DJ001  # a parent may have none
     name = models.CharField(max_length=200)
     names = models.JSONField(null=True)
     description = models.TextField(max_length=5000, null=True)  # noqa: DJ001  # null clears it
@@ -112,6 +119,9 @@ class Product(StoreOwned):
                 violation_error_message="The parent has a variant with these options.",
             ),
             models.CheckConstraint(
+                condition=Q(sku__isnull=False) | Q(product_type="parent"), name="product_has_sku"
+            ),
+            models.CheckConstraint(
                 condition=Q(price__isnull=True) | Q(price__gte=0), name="product_price"
             ),
             models.CheckConstraint(
@@ -134,7 +144,7 @@ class Product(StoreOwned):
         ]
 
     def __str__(self) -> str:
-        return f"{self.sku} {self.name}"
+        return f"{self.sku or self.product_type} {self.name}"
 
 
 class InventoryItem(StoreOwned):

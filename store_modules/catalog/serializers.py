@@ -84,7 +84,14 @@ def product_status(_: StoreFacts) -> Any:
 
 
 class ProductSerializer(WireSerializer[Product]):
-    sku = Sku()
+    example = {
+        "sku": "SHIRT-M",
+        "name": "White cotton shirt",
+        "price": "25000",
+        "quantityOnHand": 40,
+    }
+
+    sku = Sku(required=False, allow_null=True)
     parent = StoreRelatedField(  # type: ignore[assignment]  # a Field has a parent of its own
         queryset=Product.objects.live(), required=False, allow_null=True
     )
@@ -218,6 +225,8 @@ MANUAL_REASONS = ["opening", "return", "damage", "loss", "count_correction", "ma
 
 class StockAdjustment(Body):
     """A relative figure for a product named by SKU or id."""
+
+    example = {"sku": "SHIRT-M", "delta": -2, "reason": "damage"}
 
     aliases = {"storeProductId": "productId"}
 

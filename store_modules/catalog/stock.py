@@ -166,6 +166,20 @@ def move(
     )
 
 
+def opening(item: InventoryItem, actor: Actor) -> StockMovement:
+    """The first movement of a new item with pieces on hand; the caller stores both."""
+    return StockMovement(
+        store_id=item.store_id,
+        item=item,
+        product_id=item.product_id,
+        delta=item.quantity_on_hand,
+        reason=Reason.OPENING,
+        balance_after=item.quantity_on_hand,
+        actor_kind=actor.kind,
+        actor_id=actor.id,
+    )
+
+
 def announce(item: InventoryItem) -> None:
     """Tell others that a figure changed; the message carries the new one."""
     emit(

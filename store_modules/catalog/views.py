@@ -28,6 +28,7 @@ from storeplatform.kernel.filters import (
     Flag,
     Ids,
     Least,
+    ManyIds,
     Most,
     Since,
     Texts,
@@ -43,15 +44,18 @@ PRODUCTS = Bulk("products", 100)
 STOCK = Bulk("items", 500, done="updated")
 
 
-class ParentFilter(Texts):
+class RootOrIds(ManyIds):
+    def clean(self, value: Any) -> list[Any]:
+        return ["root"] if value == ["root"] else super().clean(value)
+
+
+class ParentFilter(Ids):
     """Children of a category; `root` are those without a parent."""
 
-    def filter(self, qs: QuerySet[Any], value: list[str]) -> QuerySet[Any]:
-        if not value:
-            return qs
-        if value == ["root"]:
-            return qs.filter(parent=None)
-        return Ids.filter(self, qs, Ids("parent").field.clean(value))
+    field_class = RootOrIds
+
+    def filter(self, qs: QuerySet[Any], value: list[Any]) -> QuerySet[Any]:
+        return qs.filter(parent=None) if value == ["root"] else super().filter(qs, value)
 
 
 class CategoryFilters(WireFilterSet):

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from unfold.admin import ModelAdmin
 
-from store_modules.discounts.models import DiscountCode, DiscountRule
+from store_modules.discounts.models import DiscountCode, DiscountRule, Redemption
 from storeplatform.kernel.admin import ReadMostly
 
 
@@ -22,4 +22,12 @@ class DiscountCodeAdmin(ReadMostly, ModelAdmin):
     list_filter = ["type", "is_active"]
     list_select_related = ["store"]
     search_fields = ["search_text"]
+    ordering = ["-id"]
+
+
+@admin.register(Redemption)
+class RedemptionAdmin(ReadMostly, ModelAdmin):
+    list_display = ["created_at", "rule", "code", "order_id", "phone", "amount", "store"]
+    list_select_related = ["rule", "code", "store"]
+    search_fields = ["code__search_text"]
     ordering = ["-id"]

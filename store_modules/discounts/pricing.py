@@ -244,6 +244,8 @@ def price(
     if code is not None:
         if reason := holds(code):
             raise CodeRefused(reason)
+        if not (code.is_for_delivery or basket.places_of(code)):
+            raise CodeRefused("not_eligible")
         if any(not one.offer.combines_with_codes for one in applied):
             raise CodeRefused("code_not_combinable")
         if code.is_for_delivery:
@@ -268,7 +270,7 @@ def apply_line_rules(basket: Basket, rules: Sequence[Offer]) -> list[Applied]:
     def cap_of(rule: Offer) -> Decimal | None:
         whole = rule.max_discount
         if rule.type == "fixed_amount":
-            value = rule.value or ZERO
+            value = round_money(rule.value or ZERO, basket.currency)
             whole = value if whole is None else min(whole, value)
         return None if whole is None else whole - used.get(rule.id, ZERO)
 

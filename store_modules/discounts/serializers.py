@@ -3,6 +3,9 @@
 import re
 from typing import Any
 
+from django.db.models import F, Func
+from django.db.models import TextField as ModelText
+from django.db.models.functions import Cast
 from rest_framework import serializers
 
 from store_modules.discounts.models import DiscountCode, DiscountRule
@@ -31,18 +34,6 @@ class Code(serializers.CharField):
         return code
 
 
-class PercentOrAmount(Money):
-    """A percentage with up to two digits, or an amount of money; its offer's type says which."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        parent: Any = self.parent
-        given = parent.initial_data if isinstance(parent.initial_data, dict) else {}
-        kind = given.get("type", given.get("discountType", getattr(parent.instance, "type", "")))
-        if str(kind).lower() == "percentage":
-            return DecimalField(max_digits=7, decimal_places=2).to_internal_value(data)
-        return super().to_internal_value(data)
-
-
 OFFER_ALIASES = {
     "discountType": "type",
     "discountValue": "value",
@@ -61,7 +52,9 @@ READ_ONLY = ["used_count", "version"]
 class OfferSerializer(WireSerializer[Any]):
     aliases = OFFER_ALIASES
 
-    value = PercentOrAmount(required=False, allow_null=True, min_value=None)
+    value = DecimalField(  # a percentage or an amount, as the type says
+        max_digits=18, decimal_places=4, required=False, allow_null=True
+    )
     scope_ids = serializers.ListField(
         child=serializers.UUIDField(), required=False, max_length=MAX_SCOPE
     )
@@ -81,10 +74,6 @@ class OfferSerializer(WireSerializer[Any]):
 
 def trimmed(path: str) -> Any:
     """A decimal as text without trailing zeros: 12.5, 5000."""
-    from django.db.models import F, Func
-    from django.db.models import TextField as ModelText
-    from django.db.models.functions import Cast
-
     return Cast(Func(F(path), function="trim_scale"), ModelText())
 
 

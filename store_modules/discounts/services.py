@@ -15,9 +15,11 @@ from store_modules.catalog.models import Category, Product
 from store_modules.discounts.models import DiscountCode, DiscountRule, Redemption, Scope, Type
 from store_modules.discounts.pricing import Applied, Offer
 from storeplatform.kernel.errors import Conflict, Refusal
+from storeplatform.kernel.money import MoneyError, parse_money
 from storeplatform.kernel.tenancy import Actor
 
 ZERO = Decimal(0)
+MOST_RULES = 200  # that one order is priced with
 
 
 def refuse(field: str, code: str, message: str) -> Refusal:
@@ -42,10 +44,11 @@ def check_offer(actor: Actor, offer: Any) -> None:
         offer.scope = Scope.SHIPPING
     elif offer.value is None:
         raise refuse("value", "required", "How much comes off.")
-    elif offer.type == Type.PERCENTAGE and not 0 <= offer.value <= 100:
-        raise refuse("value", "invalid", "A percentage is from 0 to 100.")
-    elif offer.type == Type.FIXED_AMOUNT and offer.value <= 0:
-        raise refuse("value", "min_value", "More than nothing.")
+    elif offer.type == Type.PERCENTAGE:
+        if not 0 <= offer.value <= 100 or offer.value != round(offer.value, 2):
+            raise refuse("value", "invalid", "A percentage from 0 to 100 with up to two digits.")
+    else:
+        check_amount(actor, offer.value)
     if offer.starts_at and offer.expires_at and offer.expires_at <= offer.starts_at:
         raise refuse("expiresAt", "invalid", "It must lie after startsAt.")
     if offer.usage_limit is not None and offer.usage_limit < offer.used_count:
@@ -53,6 +56,15 @@ def check_offer(actor: Actor, offer: Any) -> None:
     if (offer.customer_eligibility == "tag") != bool(offer.customer_tag):
         raise refuse("customerTag", "invalid", "The tag goes with customerEligibility tag.")
     check_scope(actor, offer)
+
+
+def check_amount(actor: Actor, value: Decimal) -> None:
+    try:
+        amount = parse_money(value, actor.store.currency_code)
+    except MoneyError as error:
+        raise refuse("value", error.code, error.message) from None
+    if amount <= 0:
+        raise refuse("value", "min_value", "More than nothing.")
 
 
 def check_scope(actor: Actor, offer: Any) -> None:
@@ -116,8 +128,8 @@ def rules_for(
 ) -> list[Offer]:
     """The store's rules that may hold at `now`; uses by `but_order` itself do not count."""
     window = Q(starts_at=None) | Q(starts_at__lte=now), Q(expires_at=None) | Q(expires_at__gt=now)
-    rows = list(DiscountRule.objects.live().of(store_id).filter(*window, is_active=True)[:200])
-    return with_uses(rows, phone, but_order)
+    rules = DiscountRule.objects.live().of(store_id).filter(*window, is_active=True)
+    return with_uses(list(rules.order_by("priority", "pk")[:MOST_RULES]), phone, but_order)
 
 
 def find_code(
@@ -134,7 +146,8 @@ def with_uses(rows: Sequence[Any], phone: str | None, but_order: UUID | None) ->
     own: set[Any] = set()
     if (limited and phone) or mine:
         about = Q(rule__in=limited + mine) | Q(code__in=limited + mine)
-        for use in Redemption.objects.filter(about, Q(phone=phone) | Q(order_id=but_order)):
+        whose = Q(order_id=but_order) | (Q(phone=phone) if phone else Q())
+        for use in Redemption.objects.filter(about, whose):
             offer_id = use.rule_id or use.code_id
             if use.order_id == but_order:
                 own.add(offer_id)
@@ -154,9 +167,8 @@ def without_own_use(offer: Offer) -> Offer:
 def redeem(
     store_id: UUID, order_id: UUID, applied: Iterable[Applied], *, phone: str | None
 ) -> None:
-    """Count a use of each discount, in the order's transaction: rules
-    before codes, each in id order. Raises Conflict
-    when a limit was reached meanwhile: a counter never passes its limit."""
+    """Count a use of each discount, in the order's transaction: rules before codes, each in id
+    order. Raises Conflict when a limit was reached meanwhile: a counter never passes its limit."""
     rows = []
     for one in sorted(applied, key=lambda one: (one.offer.code is not None, one.offer.id)):
         offer = one.offer

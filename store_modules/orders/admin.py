@@ -5,7 +5,15 @@ from typing import Any
 from django.contrib import admin
 from unfold.admin import ModelAdmin, TabularInline
 
-from store_modules.orders.models import Order, OrderEvent, OrderItem, OrderPayment
+from store_modules.orders.models import (
+    CheckIn,
+    Order,
+    OrderEvent,
+    OrderItem,
+    OrderPayment,
+    ReturnLine,
+    ReturnRequest,
+)
 from storeplatform.kernel.admin import ReadMostly
 
 
@@ -27,6 +35,16 @@ class Payments(ReadMostly, TabularInline):
     fields: Any = ["at", "kind", "method", "amount", "reference"]
 
 
+class CheckIns(ReadMostly, TabularInline):
+    model = CheckIn
+    fields: Any = ["at", "item", "restock", "damaged", "lost", "value", "from_customer"]
+
+
+class ReturnLines(ReadMostly, TabularInline):
+    model = ReturnLine
+    fields: Any = ["item", "quantity", "received"]
+
+
 @admin.register(Order)
 class OrderAdmin(ReadMostly, ModelAdmin):
     list_display = [
@@ -37,4 +55,14 @@ class OrderAdmin(ReadMostly, ModelAdmin):
     list_select_related = ["store"]
     search_fields = ["search_text"]
     ordering = ["-id"]
-    inlines = [Lines, Payments, History]
+    inlines = [Lines, Payments, CheckIns, History]
+
+
+@admin.register(ReturnRequest)
+class ReturnRequestAdmin(ReadMostly, ModelAdmin):
+    list_display = ["number", "order", "status", "reason", "credit", "store", "created_at"]
+    list_filter = ["status"]
+    list_select_related = ["order", "store"]
+    search_fields = ["order__search_text"]
+    ordering = ["-id"]
+    inlines = [ReturnLines]

@@ -2,6 +2,7 @@
 
 from rest_framework import serializers
 
+from store_modules.orders.models import Source
 from store_modules.orders.status import Status
 from storeplatform.kernel.serializers import Body, Choice, Money
 
@@ -27,7 +28,9 @@ class QuoteAnswer(Body):
     tax_included = Money()
     rounding = Money()
     total = Money()
-    delivery_fee_source = Choice(choices=["server", "client"])
+    delivery_fee_source = Choice(choices=Source.choices)
+    discount_code = serializers.CharField(allow_null=True)
+    discounts = serializers.ListField(child=serializers.DictField())
     risk_flags = serializers.ListField(child=serializers.CharField())
     items = QuoteLineAnswer(many=True)
 

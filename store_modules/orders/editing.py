@@ -23,7 +23,7 @@ from store_modules.orders.placement import (
 from store_modules.orders.quoting import Quote, quote
 from store_modules.orders.status import Status
 from storeplatform.kernel.errors import Conflict
-from storeplatform.kernel.serializers import camel
+from storeplatform.kernel.serializers import wire_name
 from storeplatform.kernel.tenancy import Actor
 
 PLACE = {
@@ -67,7 +67,10 @@ def edit_order(actor: Actor, order_id: UUID, values: dict[str, Any]) -> Order:
         raise Conflict(
             "not_editable",
             f"An order that is {order.status} keeps these fields as they are.",
-            details={"fields": [camel(name) for name in forbidden], "status": order.status},
+            details={
+                "fields": [wire_name(name) for name in forbidden],
+                "current": {"status": order.status},
+            },
         )
     if not changed:
         return order
@@ -80,7 +83,7 @@ def edit_order(actor: Actor, order_id: UUID, values: dict[str, Any]) -> Order:
             reprice(actor, order, items, changed)
         order.version += 1
         order.save()
-    fields = sorted(camel(name) for name in changed)
+    fields = sorted(wire_name(name) for name in changed)
     event_row(order, actor, OrderEvent.Kind.EDITED, data={"fields": fields}).save(force_insert=True)
     outbox_row(order, "order.updated").save(force_insert=True)
     return order

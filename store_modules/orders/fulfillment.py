@@ -39,9 +39,10 @@ def allowed(order: Order) -> list[Parcel]:
         return_leg = CHAIN[CHAIN.index(Parcel.RETURN_TO_HUB) :]
         rank = return_leg.index(here) if here in return_leg else -1
         return [*return_leg[rank + 1 :], Parcel.LOST]
-    if here in SIDE:
-        return [*CHAIN[1 : CHAIN.index(Parcel.RETURN_TO_HUB) + 1], *SIDE]
-    rank = CHAIN.index(Parcel(here)) if here in CHAIN else 0
+    if here in SIDE:  # on from where it was at the least
+        rank = CHAIN.index(Parcel.AWAITING_PICKUP) if order.shipped_at else 0
+    else:
+        rank = CHAIN.index(Parcel(here))
     return [*CHAIN[rank + 1 : CHAIN.index(Parcel.RETURN_TO_HUB) + 1], *SIDE]
 
 
@@ -64,7 +65,7 @@ def advance(
         raise Conflict(
             "invalid_transition",
             f"A parcel that is {order.fulfillment_status} does not become {to}.",
-            details={"status": order.fulfillment_status, "allowed": list(ways)},
+            details={"current": {"status": order.fulfillment_status}, "allowed": list(ways)},
         )
     if to in NEEDS_REASON and not reason:
         raise Refusal("validation_error", "Say why.", reason=["It is required."])

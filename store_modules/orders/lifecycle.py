@@ -11,15 +11,21 @@ from django.utils import timezone
 from store_modules.catalog import stock
 from store_modules.catalog.models import InventoryItem, Product
 from store_modules.discounts import services as discounts
-from store_modules.orders.credits import count_for_customer, credit_units, round_cash_again
+from store_modules.orders.credits import (
+    amount_due,
+    count_for_customer,
+    credit_units,
+    round_cash_again,
+)
 from store_modules.orders.figures import counted_anew
 from store_modules.orders.locking import locked_order
-from store_modules.orders.models import Order, OrderEvent, OrderItem
-from store_modules.orders.money import collect_at_the_door
+from store_modules.orders.models import Order, OrderEvent, OrderItem, PaymentMethod
+from store_modules.orders.money import book_payment, collect_at_the_door
 from store_modules.orders.placement import event_row, outbox_row, set_aside
 from store_modules.orders.status import (
     FulfillmentStatus,
     PaymentStatus,
+    Reason,
     RemittanceStatus,
     Status,
     allowed,
@@ -59,7 +65,7 @@ def transition(
         raise Conflict(
             "invalid_transition",
             f"An order that is {order.status} does not become {to} like this.",
-            details={"allowed": list(ways), "status": order.status},
+            details={"current": {"status": order.status}, "allowed": list(ways)},
         )
     before = order.status
     with counted_anew(order):
@@ -103,6 +109,9 @@ def move_to_customer(source_id: UUID, target_id: UUID) -> int:
 
 
 def place_draft(order: Order, actor: Actor, reason: str | None, lines: Lines) -> None:
+    """What placing does and a draft leaves out."""
+    if order.payment_method == PaymentMethod.PREPAID and amount_due(order) > 0:
+        book_payment(order, actor, amount_due(order), PaymentMethod.PREPAID)
     count_for_customer(order, orders_count=1)
     discounts.redeem_kept(order.store_id, order.pk, order.discounts, phone=order.customer_phone)
     items = list(order.items.all())
@@ -120,8 +129,13 @@ def prepare(order: Order, actor: Actor, reason: str | None, lines: Lines) -> Non
 
 
 def ship(order: Order, actor: Actor, reason: str | None, lines: Lines) -> None:
-    """What was reserved leaves the shelf; a line from before tracking takes what is available."""
-    if order.shipped_at is None:
+    """What was reserved leaves the shelf; a line from before tracking takes what is available.
+    A parcel on its way back is sent out once more, unless some of it was unpacked already."""
+    if order.status == Status.RETURNING:
+        if any(item.quantity_credited for item in order.items.all()):
+            raise Conflict("invalid_transition", "Part of it was checked in already.")
+        count_for_customer(order, refused_count=-1)
+    else:
         items = list(order.items.all())
         attach_untracked(order.store_id, items)
         take_present_costs(items)
@@ -220,6 +234,9 @@ def finish_delivery(order: Order, actor: Actor, *, credited: Decimal = ZERO) -> 
 
 
 def send_back(order: Order, actor: Actor, reason: str | None, lines: Lines) -> None:
+    if reason not in Reason.values:
+        message = f"One of: {', '.join(Reason.values)}."
+        raise Refusal("validation_error", "Say why it comes back.", reason=[message])
     order.fulfillment_status = FulfillmentStatus.RETURN_TO_HUB
     add_attempt(order, reason)
     count_for_customer(order, refused_count=1)

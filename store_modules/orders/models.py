@@ -28,6 +28,16 @@ class PaymentMethod(models.TextChoices):
     PREPAID = "prepaid"
 
 
+class BookedMethod(models.TextChoices):
+    """How money is booked by hand; `prepaid` is booked by placing the order."""
+
+    CASH = "cash"
+    CARD = "card"
+    BANK_TRANSFER = "bank_transfer"
+    WALLET = "wallet"
+    COD = "cod"
+
+
 class FulfillmentType(models.TextChoices):
     FROM_TO = "from_to"
     WAREHOUSE = "warehouse"

@@ -1,7 +1,9 @@
 """Money that customers pay and get back (domain.md, 6.3). Append-only; the order keeps the sums."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -58,12 +60,14 @@ def give_refund(
     *,
     amount: Decimal,
     method: str,
-    reason: str | None,
+    reason: str,
     reference: str | None = None,
+    lines: Sequence[Mapping[str, Any]] = (),
 ) -> OrderPayment:
-    """Book what went back to the customer. Raises Refusal `refund_exceeds_paid`, Denied above the
-    store's limit without the permission."""
+    """Book what went back to the customer; `lines` {item_id, quantity} are kept with the event.
+    Raises Refusal `refund_exceeds_paid`, Denied above the store's limit without the permission."""
     order = locked_order(actor.store_id, order_id)
+    check_lines(order, lines)
     left = order.amount_paid - order.amount_refunded
     if amount > left:
         shown = format_money(left, order.currency_code)
@@ -72,8 +76,15 @@ def give_refund(
     check_refund_limit(actor, amount, limit)
     with counted_anew(order):
         refund = book_refund(order, actor, amount, method, reason=reason, reference=reference)
-        saved(order, actor, refund, "order.updated")
+        saved(order, actor, refund, "order.updated", lines)
     return refund
+
+
+def check_lines(order: Order, lines: Sequence[Mapping[str, Any]]) -> None:
+    known = set(order.items.values_list("pk", flat=True)) if lines else set()
+    for place, line in enumerate(lines):
+        if line["item_id"] not in known:
+            raise refuse(f"lines.{place}.itemId", "not_found", "There is no such line.")
 
 
 def check_refund_limit(actor: Actor, amount: Decimal, limit: Decimal | None) -> None:
@@ -86,14 +97,24 @@ def check_refund_limit(actor: Actor, amount: Decimal, limit: Decimal | None) -> 
         )
 
 
-def saved(order: Order, actor: Actor, booked: OrderPayment, event_type: str) -> None:
+def saved(
+    order: Order,
+    actor: Actor,
+    booked: OrderPayment,
+    event_type: str,
+    lines: Sequence[Mapping[str, Any]] = (),
+) -> None:
     order.version += 1
     order.save()
-    data = {
+    data: dict[str, Any] = {
         "kind": booked.kind,
         "method": booked.method,
         "amount": format_money(booked.amount, order.currency_code),
     }
+    if lines:
+        data["lines"] = [
+            {"itemId": str(line["item_id"]), "quantity": line["quantity"]} for line in lines
+        ]
     kind = OrderEvent.Kind.PAYMENT
     event_row(order, actor, kind, reason=booked.reason, data=data).save(force_insert=True)
     outbox_row(order, event_type).save(force_insert=True)

@@ -69,8 +69,8 @@ def place_order(
     if not is_draft:
         discounts.redeem(order.store_id, order.pk, priced.discounts, phone=order.customer_phone)
         set_aside(lines)
-    if order.payment_method == PaymentMethod.PREPAID and channel != Channel.STOREFRONT:
-        book_prepayment(order)
+        if order.payment_method == PaymentMethod.PREPAID and channel != Channel.STOREFRONT:
+            book_prepayment(order)
     insert(
         [order],
         lines,

@@ -4,7 +4,7 @@ What may change before the order is placed is guarded there: stock by its locks,
 the external reference by their constraints, discounts by their counters.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -201,7 +201,7 @@ def gather(
         trade=Trade(*first[:11]),
         place=Place(*first[15:21]) if first[21] else None,
         buyer=Buyer(*first[22:32]) if first[22] else None,
-        by_sku={article.sku.upper(): article for article in articles},
+        by_sku={article.sku.upper(): article for article in articles if article.sku},
         by_id={article.id: article for article in articles},
         has_discount_rules=first[11],
         has_shipping_rules=first[12],
@@ -255,7 +255,6 @@ def quote(
     """Price an order's input without storing anything. Raises Refusal for what it cannot be.
     An order that stands is priced anew as of `at`, without its own uses of discounts."""
     items = values["items"]
-    refuse_repeats(items)
     customer = values.get("customer") or {}
     shelf = gather(
         actor.store_id,
@@ -270,7 +269,7 @@ def quote(
     day = values.get("scheduled_for")
     if day and day < timezone.now().astimezone(ZoneInfo(actor.store.timezone or "UTC")).date():
         raise refuse("scheduledFor", "invalid", "A day from today on.")
-    lines = [line_of(shelf, item, place, values, channel) for place, item in enumerate(items)]
+    lines = settled_lines(shelf, values, channel)
     payer = values.get("delivery_fee_payer") if channel != Channel.STOREFRONT else None
     payer = payer or shelf.trade.fee_payer
     box = box_of(actor, shelf, values)
@@ -393,13 +392,25 @@ def refuse_code(reason: str) -> Refusal:
     return refuse("discountCode", reason, CODE_REFUSALS[reason])
 
 
-def refuse_repeats(items: Sequence[Mapping[str, Any]]) -> None:
-    """One line an SKU: the repeated ones are listed as first written."""
-    repeated = repeated_skus([item["sku"] for item in items if item.get("sku")])
-    ids = [item["product_id"] for item in items if item.get("product_id")]
-    repeated += sorted({str(found) for found in ids if ids.count(found) > 1})
-    if repeated:
+def refuse_repeats(skus: Iterable[str]) -> None:
+    """One line a product, whether it was named by SKU or by id."""
+    if repeated := repeated_skus(skus):
         raise Refusal("validation_error", "items contains duplicate SKUs.", skus=repeated)
+
+
+def settled_lines(shelf: Shelf, values: Mapping[str, Any], channel: Channel) -> Sequence[OrderLine]:
+    """The order's lines with their prices; every line that cannot be is told at once."""
+    lines, refused = [], []
+    for place, item in enumerate(values["items"]):
+        try:
+            lines.append(line_of(shelf, item, place, values, channel))
+        except Refusal as refusal:
+            refused.append(refusal)
+    if refused:
+        errors = {name: told for one in refused for name, told in one.errors.items()}
+        raise Refusal(refused[0].code, refused[0].message, errors=errors)
+    refuse_repeats(line.sku for line in lines)
+    return lines
 
 
 def with_checked_place(shelf: Shelf, values: Mapping[str, Any]) -> Shelf:
@@ -424,9 +435,9 @@ def line_of(
         return ad_hoc_line(shelf.trade, item, place, price, values["fulfillment_type"])
     if not article.is_active or article.product_type == "parent":
         raise refuse(f"items.{place}.sku", "not_sellable", "This product is not for sale.")
+    if article.price is None and channel in (Channel.STOREFRONT, Channel.POS):
+        raise refuse(f"items.{place}.sku", "not_sellable", "This product has no price.")
     if price is None and article.price is None:
-        if from_storefront:
-            raise refuse(f"items.{place}.sku", "not_sellable", "This product has no price.")
         raise refuse(f"items.{place}.unitPrice", "required", "The product has no price; give one.")
     return OrderLine(
         article=article,

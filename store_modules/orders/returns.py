@@ -1,6 +1,6 @@
 """Goods that come back: checked in from a courier, or asked for by a customer (domain.md, 6.2)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -49,15 +49,21 @@ def refuse(field: str, code: str, message: str) -> Refusal:
 def check_in(
     actor: Actor, order_id: UUID, lines: Lines, *, waive_delivery_fee: bool = False
 ) -> Order:
-    """Take what a courier brings back: into stock, as damaged, or as lost. When nothing of a
-    returning order is outstanding any more it is returned. Raises Conflict `invalid_transition`
-    where nothing comes back, Refusal `over_check_in` for more than is outstanding."""
+    """Take what a courier brings back: into stock, as damaged, or as lost; of a delivered order
+    the goods of its approved return request. When nothing of a returning order is outstanding any
+    more it is returned. Raises Conflict `invalid_transition` where nothing comes back, Refusal
+    `over_check_in` for more than is outstanding."""
     order = locked_order(actor.store_id, order_id)
+    if order.status == Status.DELIVERED:
+        approved = order.return_requests.filter(status=Request.Status.APPROVED).first()
+        if approved is not None:
+            receive(actor, approved.pk, lines)
+            return order
     if order.status not in COMING_BACK:
         raise Conflict(
             "invalid_transition",
             f"Nothing of an order that is {order.status} is on its way back.",
-            details={"status": order.status, "allowed": list(COMING_BACK)},
+            details={"current": {"status": order.status}, "allowed": list(COMING_BACK)},
         )
     items = {item.pk: item for item in order.items.all()}
     counts = counted(items, lines, {pk: outstanding(item) for pk, item in items.items()})
@@ -68,7 +74,8 @@ def check_in(
             values = {pk: tail_value(order, items[pk], count) for pk, count in counts.items()}
         put_away(actor, order, items, lines, values, from_customer=False)
         if not any(outstanding(item) for item in items.values()):
-            all_is_back(order, items.values(), waive_delivery_fee=waive_delivery_fee)
+            order.fulfillment_status = FulfillmentStatus.RETURNED_TO_STORE
+        finish_if_all_is_back(order, items.values(), waive_delivery_fee=waive_delivery_fee)
         save_change(order, actor, items.values(), OrderEvent.Kind.CHECK_IN, lines)
     return order
 
@@ -158,13 +165,15 @@ def put_away(
     CheckIn.objects.bulk_create(rows)
 
 
-def all_is_back(order: Order, items: Any, *, waive_delivery_fee: bool = False) -> None:
-    """Nothing is outstanding: the parcel is home, and with nothing at the customer's the order is
-    returned. The delivery stays due unless it is waived."""
-    order.fulfillment_status = FulfillmentStatus.RETURNED_TO_STORE
-    if any(item.quantity_delivered > item.quantity_returned for item in items):
+def finish_if_all_is_back(
+    order: Order, items: Collection[OrderItem], *, waive_delivery_fee: bool = False
+) -> None:
+    """With every unit credited and none outstanding the order is returned. The delivery stays due
+    unless it is waived."""
+    if any(outstanding(item) or item.quantity_credited < item.quantity for item in items):
         return
     order.status = Status.RETURNED
+    order.fulfillment_status = FulfillmentStatus.RETURNED_TO_STORE
     order.returned_at = timezone.now()
     if waive_delivery_fee:
         order.returns_total = order.total
@@ -274,7 +283,7 @@ def move_request(request: Request, to: str, sources: Sequence[str], stamp: str) 
         raise Conflict(
             "invalid_transition",
             f"A return request that is {request.status} does not become {to}.",
-            details={"status": request.status, "allowed": list(sources)},
+            details={"current": {"status": request.status}, "allowed": list(sources)},
         )
     request.status = to
     request.version += 1
@@ -312,10 +321,10 @@ def receive(actor: Actor, request_id: UUID, lines: Lines) -> None:
         return
     items = {item.pk: item for item in order.items.all()}
     lines = lines or [
-        {"item_id": pk, "restock": line.quantity, "damaged": 0, "lost": 0}
+        {"item_id": pk, "restock": left_of(line, items[pk]), "damaged": 0, "lost": 0}
         for pk, line in about.items()
     ]
-    counts = counted(items, lines, {pk: line.quantity for pk, line in about.items()})
+    counts = counted(items, lines, {pk: left_of(line, items[pk]) for pk, line in about.items()})
     with counted_anew(order):
         values = {}
         for pk, count in counts.items():
@@ -327,6 +336,11 @@ def receive(actor: Actor, request_id: UUID, lines: Lines) -> None:
         put_away(actor, order, items, lines, values, from_customer=True)
         ReturnLine.objects.bulk_update(about.values(), ["received"])
         save_change(order, actor, items.values(), OrderEvent.Kind.RETURN, lines)
+
+
+def left_of(line: ReturnLine, item: OrderItem) -> int:
+    """Units of a request that the customer still has."""
+    return min(line.quantity, item.quantity_delivered - item.quantity_returned)
 
 
 @transaction.atomic
@@ -344,10 +358,7 @@ def complete(actor: Actor, request_id: UUID) -> None:
         received = {line.item_id: line.received for line in request.lines.all()}
         values = credit_units(order, items.values(), received)
         count_for_customer(order, total_spent=-sum(values.values(), ZERO))
-        if not any(outstanding(item) for item in items.values()):
-            is_final = all(i.quantity_delivered == i.quantity_returned for i in items.values())
-            if is_final:
-                all_is_back(order, items.values())
+        finish_if_all_is_back(order, items.values())
         save_change(order, actor, items.values(), OrderEvent.Kind.RETURN, [])
     request.credit = order.returns_total - before
     request.save(update_fields=["credit"])

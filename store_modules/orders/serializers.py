@@ -10,8 +10,11 @@ from django.db.models import DecimalField as ModelDecimal
 from django.db.models import JSONField as ModelJSON
 from django.db.models.functions import Greatest
 from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail
 
+from store_modules.catalog.skus import repeated_skus
 from store_modules.orders.models import (
+    BookedMethod,
     FulfillmentType,
     Order,
     OrderEvent,
@@ -62,6 +65,8 @@ class CustomerBody(Body):
 
 
 class ItemBody(Body):
+    example = {"sku": "SHIRT-M", "quantity": 2}
+
     aliases = {"storeProductId": "productId"}
 
     sku = TextField(max_length=64, required=False, allow_null=True, default=None)
@@ -112,8 +117,47 @@ ORDER_ALIASES = {
 }
 
 
-class OrderBody(Body):
+class OneLineAnSku:
+    """Mixed into bodies with `items`: repeated SKUs are told with whatever else is wrong."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        repeated = repeated_in(data)
+        try:
+            values = super().to_internal_value(data)  # type: ignore[misc]  # of the serializer
+        except serializers.ValidationError as error:
+            if repeated and isinstance(error.detail, dict):
+                error.detail["skus"] = [ErrorDetail(sku, code="duplicate_skus") for sku in repeated]
+            raise
+        if repeated:
+            raise serializers.ValidationError({"skus": repeated}, code="duplicate_skus")
+        return values
+
+
+def repeated_in(data: Any) -> list[str]:
+    """The SKUs that stand in several lines of a body, as they came."""
+    items = data.get("items") if isinstance(data, Mapping) else None
+    rows = items if isinstance(items, list) else []
+    skus = [row.get("sku") for row in rows if isinstance(row, Mapping)]
+    return repeated_skus(sku for sku in skus if isinstance(sku, str))
+
+
+AN_ORDER = {
+    "payment_method": "cod",
+    "customer": {"name": "Sara Ahmed", "primaryPhone": "07701234567"},
+    "items": [{"sku": "SHIRT-M", "quantity": 2}],
+    "addressProvinceCode": "IQ-BG",
+    "addressAreaId": "0b0a2936-83b8-5759-a1cb-e49dd48a6db1",
+    "address": "14 Ramadan St., house 2",
+    "delivery_lat": 33.3152,
+    "delivery_lng": 44.3661,
+    "externalRef": "WEB-2041",
+}
+
+
+class OrderBody(OneLineAnSku, Body):
     """An order as a store's own program or its staff writes it."""
+
+    example = AN_ORDER
 
     aliases = ORDER_ALIASES
     snake_case = ("payment_method", "delivery_lat", "delivery_lng")
@@ -154,12 +198,14 @@ class OrderBody(Body):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         errors: dict[str, list[str]] = {}
-        if bool(attrs.get("customer")) == bool(attrs["customer_id"]):
+        if bool(attrs.get("customer")) == bool(attrs.get("customer_id")):
             errors["customer"] = ["Give the customer, or the id of one; not both."]
         if (attrs["delivery_lat"] is None) != (attrs["delivery_lng"] is None):
             errors["delivery_lat"] = ["Give delivery_lat and delivery_lng together or neither."]
         if attrs["delivery_company_id"]:
-            errors["deliveryCompanyId"] = ["There is no such delivery company."]
+            errors["deliveryCompanyId"] = [
+                ErrorDetail("There is no such delivery company.", code="not_found")
+            ]
         if errors:
             raise serializers.ValidationError(errors)
         return attrs
@@ -173,7 +219,13 @@ def with_one_amount(data: Mapping[str, Any]) -> dict[str, Any]:
     return {**data, "items": [line]}
 
 
-class StorefrontBody(OrderBody):
+class KeyOrderBody(OrderBody):
+    """An order as a store's own program writes it: it names its customer in full."""
+
+    customer_id = is_draft = None  # type: ignore[assignment]  # takes the fields away
+
+
+class StorefrontBody(KeyOrderBody):
     """An order as a customer's browser hands it over: prices and fees are the server's."""
 
     otp_code = serializers.CharField(max_length=12, required=False, allow_null=True, default=None)
@@ -182,6 +234,8 @@ class StorefrontBody(OrderBody):
 
 class EditBody(Body):
     """What may be replaced in an order; present fields replace, absent ones stay."""
+
+    example = {"address": "7 Kindi St.", "landmark": "Opposite the school"}
 
     aliases = ORDER_ALIASES
     snake_case = OrderBody.snake_case
@@ -229,13 +283,6 @@ class Transition(Body):
     reason = TextField(max_length=500, required=False, allow_null=True, default=None)
     lines = DeliveredLine(many=True, required=False)
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        needs_reason = attrs["to"] == Status.RETURNING
-        if needs_reason and attrs["reason"] not in Reason.values:
-            words = ", ".join(Reason.values)
-            raise serializers.ValidationError({"reason": [f"One of: {words}."]})
-        return attrs
-
 
 class CheckedInLine(Body):
     item_id = serializers.UUIDField()
@@ -263,21 +310,21 @@ def above_nothing(amount: Any) -> Any:
     return amount
 
 
-PAID_BY = ["cash", "card", "bank_transfer", "wallet", "cod"]
-
-
 class PaymentBody(Body):
     amount = Money(validators=[above_nothing])
-    method = Choice(choices=PAID_BY)
+    method = Choice(choices=BookedMethod.choices)
     reference = TextField(max_length=100, required=False, allow_null=True, default=None)
     at = Moment(required=False, allow_null=True, default=None)
 
 
 class RefundBody(Body):
+    """Money that goes back; `lines` only tell for which units."""
+
     amount = Money(validators=[above_nothing])
-    method = Choice(choices=PAID_BY)
-    reason = TextField(max_length=500, required=False, allow_null=True, default=None)
+    method = Choice(choices=BookedMethod.choices)
+    reason = TextField(max_length=500)
     reference = TextField(max_length=100, required=False, allow_null=True, default=None)
+    lines = DeliveredLine(many=True, required=False, default=list)
 
 
 class PaymentSerializer(WireSerializer[OrderPayment]):
@@ -306,12 +353,16 @@ class ReturnedUnits(Body):
 class ReturnBody(Body):
     """What a customer wants to give back; without lines everything."""
 
+    example = {"reason": "changed_mind"}
+
     lines = ReturnedUnits(many=True, required=False)
-    reason = TextField(max_length=40, required=False, allow_null=True, default=None)
+    reason = Choice(choices=Reason.choices, required=False, allow_null=True, default=None)
     note = TextField(max_length=2000, multiline=True, required=False, allow_null=True, default=None)
 
 
 class ReturnRequestBody(ReturnBody):
+    example = {"orderId": "0197a2c4-5e6f-7b81-9c2d-3e4f5a6b7c8d", "reason": "changed_mind"}
+
     order_id = serializers.UUIDField()
 
 
@@ -320,6 +371,8 @@ class ReceivedReturn(Body):
 
 
 class OrdersQuery(Body):
+    example = {"externalRefs": ["WEB-2041", "WEB-2042"]}
+
     ids = serializers.ListField(child=serializers.UUIDField(), required=False, max_length=100)
     external_refs = serializers.ListField(
         child=TextField(max_length=100), required=False, max_length=100
@@ -344,7 +397,7 @@ class ImportItem(Body):
         return attrs
 
 
-class ImportBody(Body):
+class ImportBody(OneLineAnSku, Body):
     """An order of the past, from another system."""
 
     aliases = ORDER_ALIASES

@@ -103,7 +103,6 @@ TRANSITIONS: dict[Status, dict[Status, str]] = {
 
 # Reached by checking goods in or completing a return request, never asked for by itself.
 BY_CHECK_IN = frozenset({Status.RETURNED})
-NEEDS_REASON = frozenset({Status.RETURNING})
 
 LABELS: dict[str, dict[Status, str]] = {
     "en": {

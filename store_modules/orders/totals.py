@@ -4,7 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
-from storeplatform.kernel.money import allocate, quantum, round_money, round_to_multiple
+from storeplatform.kernel.errors import Refusal
+from storeplatform.kernel.money import (
+    MAX_AMOUNT,
+    allocate,
+    quantum,
+    round_money,
+    round_to_multiple,
+)
 
 ZERO = Decimal(0)
 
@@ -73,7 +80,8 @@ class Totals:
 
 
 def totals_of(lines: Sequence[Line], terms: Terms) -> Totals:
-    """The order's amounts. A discount larger than what it applies to is cut to it."""
+    """The order's amounts. A discount larger than what it applies to is cut to it. Raises Refusal
+    `number_too_large`."""
     currency = terms.currency
     subtotals = [line.subtotal(currency) for line in lines]
     own = [
@@ -101,6 +109,9 @@ def totals_of(lines: Sequence[Line], terms: Terms) -> Totals:
         tax_total, tax_included = round_money(net * rate, currency), ZERO
     exact = net + fee - delivery_discount + tax_total
     total = round_money(round_to_multiple(exact, terms.cash_rounding), currency)
+    if max(subtotal, total) > MAX_AMOUNT:
+        message = "The order is worth more than can be written down."
+        raise Refusal("number_too_large", message, errors={"items": [message]})
     return Totals(
         lines=line_totals,
         subtotal=subtotal,

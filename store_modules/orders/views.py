@@ -125,6 +125,7 @@ class OrderFilters(WireFilterSet):
     area_id = Ids("area_id")
     customer_id = Ids("customer_id")
     external_ref = Texts()
+    delivery_company_id = Ids("delivery_company_id")
     otp_verified = Flag()
     has_risk_flags = HasRiskFlags()
     date_field = DateField()
@@ -232,7 +233,7 @@ class Orders(ListModelMixin, StoreScoped[Order]):
         values = self.body()
 
         def effect() -> Response:
-            self.check_version(self.locked_object())
+            self.locked_object()
             return self.answer(editing.edit_order(self.actor, UUID(pk), values).pk)
 
         return self.once(effect)
@@ -281,6 +282,7 @@ class Orders(ListModelMixin, StoreScoped[Order]):
         return self.once(effect)
 
     def move(self, pk: str, to: Status, reason: str | None, lines: Any = ()) -> Response:
+        self.locked_object()
         order = lifecycle.transition(self.actor, UUID(pk), to, reason=reason, lines=lines)
         return self.answer(order.pk)
 
@@ -293,7 +295,12 @@ class Orders(ListModelMixin, StoreScoped[Order]):
         keys = read_ordering(query, {"createdAt": "id"}, ["id"], OrderEvent)
         return Response(
             page_of(
-                rows, query, keys, serializer.rows, store_id=self.actor.store_id, cursor_only=True
+                rows,
+                query,
+                keys,
+                serializer.page_rows,
+                store_id=self.actor.store_id,
+                cursor_only=True,
             )
         )
 
@@ -314,7 +321,7 @@ class Orders(ListModelMixin, StoreScoped[Order]):
         found = self.detail_rows(self.get_queryset().filter(**wanted).order_by("created_at", "id"))
         return Response({"items": [row[0] for row in found]})
 
-    @action(detail=False, methods=["get"], url_path=r"by-external-ref/(?P<ref>[^/]{1,100})")
+    @action(detail=False, methods=["get"], url_path=r"by-external-ref/(?P<ref>.{1,100})")
     def by_external_ref(self, request: Request, ref: str) -> Response:
         order = self.get_queryset().filter(external_ref=ref).values_list("pk", flat=True).first()
         return self.answer(order)
@@ -430,6 +437,8 @@ class ReturnRequestViewSet(ReturnRequests):
 
     def create(self, request: Request) -> Response:
         values = self.body()
+        if not Order.objects.of(self.actor.store_id).filter(pk=values["order_id"]).exists():
+            raise quoting.refuse("orderId", "not_found", "There is no such order in this store.")
         return self.ask(values["order_id"], values)
 
     def deed(self, pk: str, change: Callable[..., None], *args: Any) -> Response:

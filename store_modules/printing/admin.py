@@ -12,4 +12,5 @@ class PrintTemplateAdmin(ReadMostly, ModelAdmin):
     list_display = ["name", "type", "paper", "language", "is_default", "store"]
     list_filter = ["type"]
     list_select_related = ["store"]
+    search_fields = ["store__search_text"]
     ordering = ["-id"]

@@ -1,10 +1,16 @@
 """Our small print markup: a page as blocks, read from HTML that knows few tags. Pure.
 
-Known are h1, h2, p, small, hr, table with tr, th and td (`width="30%"`), qr and barcode; `class`
-may hold start, center, end, bold, big and plain. Everything else loses its tag and keeps its text;
-scripts and styles lose both.
+Known are:
+
+- h1, h2, p and small, with the classes start, center, end, bold, big, huge and muted;
+- hr for a line across, bottom for what follows to stand at the page's foot;
+- table (class grid, rows or plain), tr, th and td (`width="30%"`, class fill or dark);
+- qr and barcode with `value`, a qr also with `size` in millimetres.
+
+Everything else loses its tag and keeps its text; scripts and styles lose both.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from html.parser import HTMLParser
@@ -15,8 +21,12 @@ import segno
 TEXT_TAGS = {"h1", "h2", "p", "small"}
 CODE_TAGS = {"qr", "barcode"}
 DROPPED = {"script", "style", "iframe", "object", "template", "title"}
-CLASSES = {"start", "center", "end", "bold", "big"}
+CLASSES = {"start", "center", "end", "bold", "big", "huge", "muted"}
+TABLES = ("plain", "rows")  # else with lines around every cell
+SHADES = ("fill", "dark")
+QR_SIZES = range(10, 81)  # millimetres
 MAX_BLOCKS = 20_000
+MAX_CODE = 200  # characters
 
 
 @dataclass(slots=True)
@@ -38,17 +48,21 @@ class Text:
 
 @dataclass(slots=True)
 class Cell:
-    """A cell with its part of the width in percent; 0 shares what is left."""
+    """A cell with its part of the width in percent; 0 shares what is left. `shade` is nothing,
+    fill for grey or dark for white on black."""
 
     blocks: list["Block"] = field(default_factory=list)
     width: float = 0
     is_head: bool = False
+    shade: str = ""
 
 
 @dataclass(slots=True)
 class Table:
+    """`kind` is grid with lines around every cell, rows with lines below them, or plain."""
+
     rows: list[list[Cell]] = field(default_factory=list)
-    is_plain: bool = False  # columns without lines
+    kind: str = "grid"
 
 
 @dataclass(slots=True)
@@ -58,14 +72,20 @@ class Rule:
 
 @dataclass(slots=True)
 class Code:
-    """A QR code, or a bar code in Code 128."""
+    """A QR code of `size` millimetres, or a bar code in Code 128 with its text below."""
 
     value: str
     is_qr: bool
     align: str = "center"
+    size: int = 26
 
 
-Block = Text | Table | Rule | Code
+@dataclass(slots=True)
+class Bottom:
+    """What follows stands at the foot of the page."""
+
+
+Block = Text | Table | Rule | Code | Bottom
 
 
 class TooLong(ValueError):
@@ -105,14 +125,15 @@ class Reader(HTMLParser):
         elif tag == "hr":
             self.close_text()
             self.place(Rule())
+        elif tag == "bottom" and not self.tables:
+            self.close_text()
+            self.place(Bottom())
         elif tag in CODE_TAGS:
             self.close_text()
-            if value := given.get("value", "").strip()[:200]:
-                align = next((word for word in ("start", "end") if word in classes), "center")
-                self.place(Code(value, tag == "qr", align))
+            self.place_code(tag, given, classes)
         elif tag == "table":
             self.close_text()
-            table = Table(is_plain="plain" in given.get("class", ""))
+            table = Table(kind=chosen(given, TABLES) or "grid")
             self.place(table)
             self.tables.append(table)
         elif tag == "tr" and self.tables:
@@ -120,10 +141,21 @@ class Reader(HTMLParser):
         elif tag in ("td", "th") and self.tables and self.tables[-1].rows:
             self.open_cell(tag, given, classes)
 
+    def place_code(self, tag: str, given: dict[str, str], classes: frozenset[str]) -> None:
+        value, size = given.get("value", "").strip()[:MAX_CODE], given.get("size", "")
+        is_bars = value.isascii() and value.isprintable()
+        if value and (tag == "qr" or is_bars):
+            align = next((word for word in ("start", "end") if word in classes), "center")
+            code = Code(value, tag == "qr", align)
+            if size.isdigit() and int(size) in QR_SIZES:
+                code.size = int(size)
+            self.place(code)
+
     def open_cell(self, tag: str, given: dict[str, str], classes: frozenset[str]) -> None:
         width = given.get("width", "").rstrip("%")
         percent = float(width) if width.isdigit() and int(width) <= 100 else 0
-        self.tables[-1].rows[-1].append(Cell(width=percent, is_head=tag == "th"))
+        cell = Cell(width=percent, is_head=tag == "th", shade=chosen(given, SHADES))
+        self.tables[-1].rows[-1].append(cell)
         self.open = Text("", tag, classes)
         self.place(self.open)
 
@@ -151,12 +183,29 @@ class Reader(HTMLParser):
         self.open = None
 
 
+def chosen(given: dict[str, str], words: Sequence[str]) -> str:
+    """The first of the words that stands in a class attribute."""
+    classes = given.get("class", "").split()
+    return next((word for word in words if word in classes), "")
+
+
 def read(source: str) -> list[Block]:
     """The blocks of a page. Raises TooLong."""
     reader = Reader()
     reader.feed(source)
     reader.close()
     return reader.blocks
+
+
+def codes_of(blocks: Iterable[Block]) -> Iterator[str]:
+    """The values of all codes on a page, also of those in tables."""
+    for block in blocks:
+        if isinstance(block, Code):
+            yield block.value
+        elif isinstance(block, Table):
+            for row in block.rows:
+                for cell in row:
+                    yield from codes_of(cell.blocks)
 
 
 def bars_of(value: str) -> str:
@@ -168,22 +217,29 @@ def bars_of(value: str) -> str:
 def as_html(blocks: list[Block], direction: str, language: str, title: str) -> str:
     """A page that a browser shows and prints; it loads nothing."""
     inner = "".join(block_html(block) for block in blocks)
+    start, end = ("right", "left") if direction == "rtl" else ("left", "right")
+    style = (
+        STYLE + f"body{{text-align:{start}}}.start{{text-align:{start}}}.end{{text-align:{end}}}"
+    )
     return (
         f'<!doctype html><html lang="{escape(language)}" dir="{direction}"><head>'
-        f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style></head>'
+        f'<meta charset="utf-8"><title>{escape(title)}</title><style>{style}</style></head>'
         f"<body>{inner}</body></html>"
     )
 
 
 STYLE = (
-    "body{font:14px/1.45 'DejaVu Sans',Tahoma,sans-serif;margin:24px auto;max-width:720px}"
-    "h1{font-size:24px;margin:.2em 0}h2{font-size:17px;margin:.4em 0}p,small{margin:.25em 0}"
-    "small{display:block;color:#555;font-size:11px}hr{border:0;border-top:1px solid #999}"
-    "table{border-collapse:collapse;width:100%;margin:.5em 0}th{background:#f0f0f0}"
-    "td,th{border:1px solid #bbb;padding:5px;text-align:start;vertical-align:top}"
-    ".plain td,.plain th{border:0;padding:2px 0;background:none}"
-    ".center{text-align:center}.end{text-align:end}.bold{font-weight:bold}.big{font-size:1.5em}"
-    ".start{text-align:start}svg,img{max-width:100%}"
+    "body{font:14px/1.5 'IBM Plex Sans Arabic',Tahoma,'DejaVu Sans',sans-serif;"
+    "margin:24px auto;max-width:720px}h1,h2,p,small{unicode-bidi:plaintext}"
+    "h1{font-size:24px;margin:.2em 0}h2{font-size:17px;margin:.3em 0}p,small{margin:.2em 0}"
+    "small{display:block;font-size:12px}hr{border:0;border-top:1px solid #999}"
+    "table{border-collapse:collapse;width:100%;margin:.5em 0}"
+    "td,th{border:1px solid #bbb;padding:4px 6px;vertical-align:top;font-weight:inherit}"
+    ".rows td{border-width:0 0 1px;border-color:#ddd}.plain td,.plain th{border:0;padding:2px 0}"
+    "th{font-weight:bold;background:#eee}.fill{background:#eee}"
+    ".dark,.rows th{background:#222;color:#fff;border-color:#222}"
+    ".center{text-align:center}.bold{font-weight:bold}.big{font-size:1.4em}.huge{font-size:2em}"
+    ".muted{color:#666}svg,img{max-width:100%}@page{margin:10mm}"
 )
 
 
@@ -195,26 +251,34 @@ def block_html(block: Block) -> str:
             return f'<{tag} class="{" ".join(sorted(block.classes))}">{words}</{tag}>'
         case Rule():
             return "<hr>"
+        case Bottom():
+            return ""
         case Code():
             return f'<p class="{block.align}">{code_html(block)}</p>'
         case Table():
             rows = "".join(f"<tr>{''.join(cell_html(c) for c in row)}</tr>" for row in block.rows)
-            return f'<table class="{"plain" if block.is_plain else ""}">{rows}</table>'
+            return f'<table class="{block.kind}">{rows}</table>'
 
 
 def cell_html(cell: Cell) -> str:
     tag = "th" if cell.is_head else "td"
     width = f' style="width:{cell.width:g}%"' if cell.width else ""
-    return f"<{tag}{width}>{''.join(block_html(block) for block in cell.blocks)}</{tag}>"
+    inner = "".join(block_html(block) for block in cell.blocks if not is_empty(block))
+    return f'<{tag} class="{cell.shade}"{width}>{inner}</{tag}>'
+
+
+def is_empty(block: Block) -> bool:
+    return isinstance(block, Text) and not block.text.strip()
 
 
 def code_html(code: Code) -> str:
     if code.is_qr:
         source = segno.make(code.value, error="m").svg_data_uri(scale=4)
-        return f'<img alt="{escape(code.value)}" src="{source}">'
+        return f'<img alt="{escape(code.value)}" width="{code.size * 4}" src="{source}">'
     bars = bars_of(code.value)
     parts = "".join(
         f'<rect x="{place}" width="1" height="40"/>' for place, bar in enumerate(bars) if bar == "1"
     )
-    size = f'viewBox="0 0 {len(bars)} 40" width="{len(bars) * 2}" height="60"'
-    return f'<svg role="img" aria-label="{escape(code.value)}" {size}>{parts}</svg>'
+    size = f'viewBox="-10 0 {len(bars) + 20} 40" width="{len(bars) * 2}" height="60"'
+    label = escape(code.value)
+    return f'<svg role="img" aria-label="{label}" {size}>{parts}</svg><br>{label}'

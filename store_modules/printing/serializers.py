@@ -8,6 +8,7 @@ from store_modules.printing.models import PrintTemplate
 from storeplatform.kernel.serializers import Body, Choice, TextField, WireSerializer
 
 MAX_BODY = 64 * 1024
+LANGUAGES = ["ar", "en", "ku"]
 
 
 class LiquidText(serializers.CharField):
@@ -25,7 +26,7 @@ class LiquidText(serializers.CharField):
 
 class PrintTemplateSerializer(WireSerializer[PrintTemplate]):
     body = LiquidText()
-    language = Choice(choices=["ar", "en", "ku"], required=False)
+    language = Choice(choices=LANGUAGES, required=False)
 
     class Meta:
         model = PrintTemplate
@@ -57,7 +58,7 @@ class LabelsBody(Body):
 
     ids = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=100)
     type = Choice(choices=PrintTemplate.Type.choices, default=PrintTemplate.Type.SHIPPING_LABEL)
-    language = Choice(choices=["ar", "en"], required=False, allow_null=True, default=None)
+    language = Choice(choices=LANGUAGES, required=False, allow_null=True, default=None)
     paper = Choice(choices=PrintTemplate.Paper.choices, required=False, allow_null=True,
                    default=None)  # fmt: skip
     format = Choice(choices=FORMATS, default="pdf")

@@ -6,12 +6,14 @@ from django.db import transaction
 
 from store_modules.printing.models import PrintTemplate
 from store_modules.printing.rendering import check_template
+from store_modules.stores.trading import lock_store
 
 
 @transaction.atomic
 def save_template(template: PrintTemplate, values: dict[str, Any]) -> PrintTemplate:
     """Create or change; the first of a type is its default, and a new default clears the
     former. Raises Refusal `invalid_template` with the line at fault."""
+    lock_store(template.store_id)
     for name, value in values.items():
         setattr(template, name, value)
     check_template(template.body)
@@ -31,6 +33,7 @@ def save_template(template: PrintTemplate, values: dict[str, Any]) -> PrintTempl
 @transaction.atomic
 def delete_template(template: PrintTemplate) -> None:
     """The oldest of its type becomes the default in its place."""
+    lock_store(template.store_id)
     heirs = PrintTemplate.objects.filter(store_id=template.store_id, type=template.type)
     heir = heirs.exclude(pk=template.pk).order_by("created_at").first()
     was_default = template.is_default

@@ -7,14 +7,14 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from store_modules.cashier.serializers import SaleSerializer
 from store_modules.orders.models import Order
-from store_modules.orders.serializers import OrderDetailSerializer
 from store_modules.printing import rendering
 from store_modules.printing.markup import as_html
 from store_modules.printing.models import PrintTemplate
-from store_modules.printing.pdf import as_pdf
 from store_modules.printing.rendering import Design
 from store_modules.printing.serializers import (
+    LANGUAGES,
     BuiltIn,
     LabelsBody,
     PrintTemplateSerializer,
@@ -22,7 +22,8 @@ from store_modules.printing.serializers import (
 )
 from store_modules.printing.services import delete_template, save_template
 from store_modules.stores.models import StoreSettings
-from storeplatform.kernel.errors import NotFound, Refusal
+from store_modules.stores.trading import lock_store
+from storeplatform.kernel.errors import Refusal
 from storeplatform.kernel.filters import WireFilterSet, Words
 from storeplatform.kernel.serializers import as_members
 from storeplatform.kernel.viewsets import StoreScoped, StoreScopedViewSet
@@ -36,7 +37,7 @@ class Printing:
 
     def printed(self, design: Design, ids: list[Any], form: str) -> HttpResponse:
         """The orders' pages in the order of `ids`; one that the store does not have is refused."""
-        serializer = OrderDetailSerializer(context=self.get_serializer_context())
+        serializer = SaleSerializer(context=self.get_serializer_context())
         rows = Order.objects.filter(store_id=self.actor.store_id, pk__in=ids)
         orders = {pk: as_members(row) for row, pk in serializer.rows(rows, ["pk"])}
         if missing := [str(pk) for pk in ids if pk not in orders]:
@@ -46,6 +47,8 @@ class Printing:
         store = letterhead(self.actor)
         pages = [rendering.page_of(design, orders[pk], store, facts.timezone) for pk in ids]
         if form == "pdf":
+            from store_modules.printing.pdf import as_pdf  # a quarter of a second at each start
+
             response = HttpResponse(
                 as_pdf(pages, design.paper, design.runs), content_type="application/pdf"
             )
@@ -75,7 +78,7 @@ def letterhead(actor: Any) -> dict[str, str]:
 
 class TemplateFilters(WireFilterSet):
     type = Words(PrintTemplate.Type.values)
-    language = Words(["ar", "en", "ku"])
+    language = Words(LANGUAGES)
 
 
 class PrintTemplateViewSet(Printing, StoreScopedViewSet[PrintTemplate]):
@@ -89,6 +92,10 @@ class PrintTemplateViewSet(Printing, StoreScopedViewSet[PrintTemplate]):
     answers = {"built_in": BuiltIn}
     file_answers = {"render": ["text/html", "application/pdf"]}
     listing_actions = frozenset({"built_in"})
+
+    def locked_object(self) -> Any:
+        lock_store(self.actor.store_id)  # first, so that no two changes wait for each other
+        return super().locked_object()
 
     def perform_create(self, values: dict[str, Any]) -> PrintTemplate:
         return save_template(PrintTemplate(store_id=self.actor.store_id), values)
@@ -106,16 +113,18 @@ class PrintTemplateViewSet(Printing, StoreScopedViewSet[PrintTemplate]):
         design = rendering.design_of(self.get_object())
         order_id = values["order_id"] or values["sale_id"]
         if not Order.objects.filter(store_id=self.actor.store_id, pk=order_id).exists():
-            raise NotFound
+            field = "orderId" if values["order_id"] else "saleId"
+            message = "There is no such order in this store."
+            raise Refusal("not_found", message, errors={field: [message]})
         return self.printed(design, [order_id], values["format"])
 
     @action(detail=False, methods=["get"], url_path="built-in")
     def built_in(self, request: Request) -> Response:
-        """The templates that come with the product, in Arabic and English."""
+        """The templates that come with the product, in each language."""
         designs = [
             (kind, rendering.built_in(kind, language))
             for kind in PrintTemplate.Type.values
-            for language in ("ar", "en")
+            for language in LANGUAGES
         ]
         return Response(
             {

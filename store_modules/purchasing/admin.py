@@ -5,7 +5,13 @@ from typing import Any
 from django.contrib import admin
 from unfold.admin import ModelAdmin, TabularInline
 
-from store_modules.purchasing.models import PurchaseItem, PurchaseOrder, PurchaseReceipt, Supplier
+from store_modules.purchasing.models import (
+    Attachment,
+    PurchaseItem,
+    PurchaseOrder,
+    PurchaseReceipt,
+    Supplier,
+)
 from storeplatform.kernel.admin import ReadMostly
 
 
@@ -27,6 +33,11 @@ class Receipts(ReadMostly, TabularInline):
     fields: Any = ["received_at", "value", "lines"]
 
 
+class Attachments(ReadMostly, TabularInline):
+    model = Attachment
+    fields: Any = ["file_name", "content_type", "size", "created_at"]
+
+
 @admin.register(PurchaseOrder)
 class PurchaseOrderAdmin(ReadMostly, ModelAdmin):
     list_display = ["number", "status", "supplier", "total_amount", "store", "created_at"]
@@ -34,4 +45,4 @@ class PurchaseOrderAdmin(ReadMostly, ModelAdmin):
     list_select_related = ["store", "supplier"]
     search_fields = ["search_text"]
     ordering = ["-id"]
-    inlines = [Lines, Receipts]
+    inlines = [Lines, Receipts, Attachments]

@@ -63,6 +63,8 @@ class SupplierSerializer(WireSerializer[Supplier]):
 
 
 class PurchaseItemBody(Body):
+    aliases = {"storeProductId": "productId"}
+
     product_id = serializers.UUIDField()
     quantity = IntField(min_value=1, max_value=MAX_QUANTITY)
     unit_cost = Money()

@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.utils import timezone
@@ -21,7 +22,8 @@ from store_modules.purchasing.models import (
 )
 from storeplatform.kernel import uploads
 from storeplatform.kernel.errors import Conflict, Refusal
-from storeplatform.kernel.money import allocate, round_money
+from storeplatform.kernel.money import MAX_AMOUNT, allocate, round_money
+from storeplatform.kernel.numbers import take_numbers
 from storeplatform.kernel.outbox import emit
 from storeplatform.kernel.tenancy import Actor
 
@@ -47,7 +49,7 @@ def wrong_state(purchase: PurchaseOrder, allowed: Sequence[str]) -> Conflict:
     return Conflict(
         "invalid_transition",
         f"A purchase order that is {purchase.status} does not allow this.",
-        details={"status": purchase.status, "allowed": list(allowed)},
+        details={"current": {"status": purchase.status}, "allowed": list(allowed)},
     )
 
 
@@ -67,6 +69,27 @@ def delete_supplier(supplier: Supplier) -> None:
 
 
 # Orders
+
+
+def purchase_number(store_id: UUID) -> str:
+    """The next PO number, taken outside the order's transaction."""
+    return f"PO-{take_numbers(store_id, 'purchase')[0]}"
+
+
+@transaction.atomic
+def create_purchase(actor: Actor, number: str, values: dict[str, Any]) -> PurchaseOrder:
+    """A new draft; with `receive_now` it is ordered and has arrived already."""
+    facts = actor.store
+    receive_now = values.pop("receive_now", False)
+    today = timezone.now().astimezone(ZoneInfo(facts.timezone or "UTC")).date()
+    purchase = PurchaseOrder(
+        store_id=facts.id, currency_code=facts.currency_code, number=number, order_date=today
+    )
+    save_purchase(purchase, values)
+    if receive_now:
+        order(purchase)
+        receive(actor, purchase, {row.pk: row.quantity for row in purchase.items.all()})
+    return purchase
 
 
 @transaction.atomic
@@ -90,6 +113,8 @@ def save_purchase(purchase: PurchaseOrder, values: dict[str, Any]) -> PurchaseOr
     if purchase.discount > amount:
         raise refuse("discount", "invalid", "Not above the sum of the lines.")
     purchase.total_amount = amount - purchase.discount + purchase.additional_fees
+    if purchase.total_amount > MAX_AMOUNT:
+        raise refuse("items", "max_value", f"Together at most {MAX_AMOUNT}.")
     purchase.save()
     if items is not None:
         purchase.items.all().delete()

@@ -2,11 +2,9 @@
 
 from collections.abc import Callable
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
-from django.utils import timezone
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -25,7 +23,6 @@ from store_modules.purchasing.serializers import (
 )
 from storeplatform.kernel import uploads
 from storeplatform.kernel.filters import Flag, Ids, Since, Until, WireFilterSet, Words
-from storeplatform.kernel.numbers import take_numbers
 from storeplatform.kernel.viewsets import UUID_PATTERN, StoreScopedViewSet, search
 
 
@@ -89,23 +86,17 @@ class PurchaseViewSet(StoreScopedViewSet[PurchaseOrder]):
         theirs = search(Supplier.objects.filter(store_id=self.actor.store_id), words.strip())
         return own | queryset.filter(supplier__in=theirs.values("pk"))
 
-    def perform_create(self, values: dict[str, Any]) -> PurchaseOrder:
-        facts = self.actor.store
-        receive_now = values.pop("receive_now")
-        values.setdefault(
-            "order_date", timezone.now().astimezone(ZoneInfo(facts.timezone or "UTC")).date()
-        )
-        purchase = PurchaseOrder(
-            store_id=facts.id,
-            currency_code=facts.currency_code,
-            number=f"PO-{take_numbers(facts.id, 'purchase')[0]}",
-        )
-        services.save_purchase(purchase, values)
-        if receive_now:
-            services.order(purchase)
-            counted = {row.pk: row.quantity for row in purchase.items.all()}
-            services.receive(self.actor, purchase, counted)
-        return purchase
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        values = self.body()
+        number = services.purchase_number(self.actor.store_id)
+
+        def effect() -> Response:
+            purchase = services.create_purchase(self.actor, number, dict(values))
+            response = self.row_response(purchase.pk, status=201)
+            response["Location"] = f"{request.path}/{purchase.pk}"
+            return response
+
+        return self.once(effect)
 
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         values = self.body()

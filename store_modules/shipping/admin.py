@@ -12,6 +12,7 @@ class ShippingRuleAdmin(ReadMostly, ModelAdmin):
     list_display = ["name", "province", "area", "base_fee", "priority", "is_active", "store"]
     list_filter = ["is_active"]
     list_select_related = ["store", "province", "area"]
+    search_fields = ["store__search_text"]
     ordering = ["-id"]
 
 
@@ -19,4 +20,5 @@ class ShippingRuleAdmin(ReadMostly, ModelAdmin):
 class PackageSizeAdmin(ReadMostly, ModelAdmin):
     list_display = ["name", "extra_fee", "is_default", "is_active", "store"]
     list_select_related = ["store"]
+    search_fields = ["store__search_text"]
     ordering = ["-id"]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 from typing import Any
 from uuid import UUID
 
@@ -53,7 +53,8 @@ class Box:
     def volumetric_grams(self) -> int:
         if self.length is None or self.width is None or self.height is None:
             return 0
-        return int((self.length * self.width * self.height / VOLUME_DIVISOR).to_integral_value())
+        volume = self.length * self.width * self.height
+        return int((volume / VOLUME_DIVISOR).to_integral_value(ROUND_HALF_UP))
 
 
 @dataclass(frozen=True, slots=True)

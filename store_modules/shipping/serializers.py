@@ -94,7 +94,7 @@ class SavedRule(ShippingRuleSerializer):
         fields = [*ShippingRuleSerializer.Meta.fields, "warnings"]
 
 
-class QuoteBody(Body):
+class DeliveryQuoteBody(Body):
     """A delivery to price."""
 
     address_province_code = serializers.CharField(max_length=10)
@@ -120,7 +120,7 @@ class RejectedRule(Body):
     reason = TextField()
 
 
-class QuoteAnswer(Body):
+class DeliveryQuote(Body):
     fee = Money()
     base_fee = Money()
     package_fee = Money()

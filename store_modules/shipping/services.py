@@ -10,6 +10,7 @@ from store_modules.geography.models import Area
 from store_modules.geography.services import find_province
 from store_modules.shipping.choosing import Box, Rule
 from store_modules.shipping.models import CONDITIONS, PackageSize, ShippingRule
+from store_modules.stores.trading import lock_store
 from storeplatform.kernel.errors import Conflict, Refusal
 from storeplatform.kernel.ports import Port
 from storeplatform.kernel.serializers import camel
@@ -26,16 +27,17 @@ def refuse(field: str, code: str, message: str) -> Refusal:
 
 @transaction.atomic
 def save_package(package: PackageSize, values: dict[str, Any]) -> PackageSize:
-    """Create or change; the first is the default, and a new default clears the former."""
+    """Create or change; the first is the default, and a new default clears the former. The
+    store is locked before the row."""
+    lock_store(package.store_id)
     others = PackageSize.objects.live().filter(store_id=package.store_id).exclude(pk=package.pk)
     created = package._state.adding
-    lock_packages(package.store_id)
     if values.get("is_default"):
         others.filter(is_default=True).update(is_default=False)
+    elif package.is_default and "is_default" in values:
+        raise Conflict("default_required", "Make another size the default instead.")
     elif not others.filter(is_default=True).exists():
         values = {**values, "is_default": True}
-    elif not created and package.is_default and "is_default" in values:
-        raise Conflict("default_required", "Make another size the default instead.")
     for name, value in values.items():
         setattr(package, name, value)
     if not created:
@@ -44,17 +46,10 @@ def save_package(package: PackageSize, values: dict[str, Any]) -> PackageSize:
     return package
 
 
-def lock_packages(store_id: UUID) -> None:
-    """Changes of a store's sizes wait for each other, because one of them is the default."""
-    list(
-        PackageSize.objects.live().of(store_id).order_by("pk").select_for_update().values_list("pk")
-    )
-
-
 @transaction.atomic
 def delete_package(package: PackageSize) -> None:
-    """Soft, for orders that go in it. The default goes last."""
-    lock_packages(package.store_id)
+    """Soft, for orders that go in it. The default goes last. The store is locked before."""
+    lock_store(package.store_id)
     others = PackageSize.objects.live().of(package.store_id).exclude(pk=package.pk)
     if package.is_default and others.exists():
         raise Conflict("default_required", "Make another size the default first.")

@@ -1,5 +1,6 @@
 """Shipping rules, package sizes, and what a delivery would cost."""
 
+from decimal import Decimal
 from typing import Any
 
 from rest_framework.decorators import action
@@ -11,13 +12,13 @@ from store_modules.shipping import services
 from store_modules.shipping.choosing import Parcel, choose, fee_of, specificity
 from store_modules.shipping.models import DeliveryMode, PackageSize, ShippingRule
 from store_modules.shipping.serializers import (
+    DeliveryQuote,
+    DeliveryQuoteBody,
     PackageSizeSerializer,
-    QuoteAnswer,
-    QuoteBody,
     SavedRule,
     ShippingRuleSerializer,
 )
-from store_modules.stores.trading import settings_of
+from store_modules.stores.trading import lock_store, settings_of
 from storeplatform.kernel.errors import Refusal
 from storeplatform.kernel.filters import Flag, Ids, Since, Texts, WireFilterSet, Words
 from storeplatform.kernel.money import format_money, round_money
@@ -37,6 +38,10 @@ class PackageSizeViewSet(StoreScopedViewSet[PackageSize]):
     filterset_class = PackageSizeFilters
     ordering_fields = {"name": "name", "createdAt": "created_at"}
     default_ordering = ["name"]
+
+    def locked_object(self) -> Any:
+        lock_store(self.actor.store_id)  # first, so that no two changes wait for each other
+        return super().locked_object()
 
     def perform_create(self, values: dict[str, Any]) -> PackageSize:
         return services.save_package(PackageSize(store_id=self.actor.store_id), values)
@@ -64,9 +69,9 @@ class ShippingRuleViewSet(StoreScopedViewSet[ShippingRule]):
     filterset_class = ShippingRuleFilters
     ordering_fields = {"priority": "priority", "name": "name", "createdAt": "created_at"}
     default_ordering = ["priority"]
-    forms = {"quote": QuoteBody}
+    forms = {"quote": DeliveryQuoteBody}
     answers = {
-        "quote": QuoteAnswer,
+        "quote": DeliveryQuote,
         "create": SavedRule,
         "update": SavedRule,
         "partial_update": SavedRule,
@@ -116,7 +121,7 @@ class ShippingRuleViewSet(StoreScopedViewSet[ShippingRule]):
         if fee is None:
             raise Refusal("no_shipping_rule", "No delivery fee is set for this place.")
         fee = round_money(fee, currency)
-        extra = round_money(box.extra_fee, currency) if box else round_money(fee * 0, currency)
+        extra = round_money(box.extra_fee, currency) if box else Decimal(0)
         rule = choice.rule
         return Response(
             {

@@ -7,6 +7,7 @@ class StoresConfig(AppConfig):
     name = "store_modules.stores"
 
     def ready(self) -> None:
+        from store_modules.stores import checks  # noqa: F401  # registers itself
         from store_modules.stores.people import purge
         from storeplatform.kernel.housekeeping import every
 

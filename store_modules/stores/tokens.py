@@ -10,6 +10,7 @@ from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, Ou
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from store_modules.stores.models import SignIn
+from store_modules.stores.signing import ring
 
 
 class UsedToken(TokenError):
@@ -22,6 +23,8 @@ class UsedToken(TokenError):
 
 class StoreAccessToken(AccessToken):
     """15 minutes of a sign-in. What it permits is looked up, never read from it."""
+
+    _token_backend = ring
 
     @classmethod
     def of(cls, sign_in: SignIn, role: str) -> "StoreAccessToken":
@@ -36,6 +39,7 @@ class StoreAccessToken(AccessToken):
 class StoreRefreshToken(RefreshToken):
     """30 days from each use, 90 in all. Single use: the used one is blacklisted."""
 
+    _token_backend = ring
     access_token_class = StoreAccessToken
 
     @classmethod

@@ -3,10 +3,10 @@
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from store_modules.stores.authentication import forget_sign_ins
-from store_modules.stores.models import StoreSettings
+from store_modules.stores.models import Store, StoreSettings
 from store_modules.stores.serializers import first_weekday
 from storeplatform.kernel.errors import Conflict, NotFound
 from storeplatform.kernel.ports import Port
@@ -20,6 +20,12 @@ has_orders: Port[[UUID], bool] = Port("has_orders")
 timezone_changed: Port[[UUID], None] = Port("timezone_changed")
 
 
+def lock_store(store_id: UUID) -> None:
+    """Changes that look at all of a store's rows of a kind, such as which one is the default, wait
+    for each other here; rows that name the store do not wait."""
+    Store.objects.select_for_update(no_key=True).get(pk=store_id)
+
+
 def settings_of(store_id: UUID) -> StoreSettings:
     settings = StoreSettings.objects.filter(store_id=store_id).first()
     if settings is None:
@@ -28,13 +34,23 @@ def settings_of(store_id: UUID) -> StoreSettings:
     return found
 
 
+def already_initialised() -> Conflict:
+    return Conflict(
+        "settings_already_initialized", "The settings are initialised already; change them by PUT."
+    )
+
+
 @transaction.atomic
 def initialise(store_id: UUID, values: dict[str, Any]) -> StoreSettings:
-    """The store's one settings row; the second is refused by its constraint."""
+    """The store's one settings row; the second is refused by its unique store."""
     values.setdefault("week_starts_on", first_weekday(values["country_code"]))
     values.setdefault("storefront_payment_methods", ["cod"])
     values.setdefault("otp_countries", [values["country_code"]])
-    settings: StoreSettings = StoreSettings.objects.create(store_id=store_id, **values)
+    try:
+        with transaction.atomic():
+            settings: StoreSettings = StoreSettings.objects.create(store_id=store_id, **values)
+    except IntegrityError:
+        raise already_initialised() from None
     transaction.on_commit(forget_sign_ins)
     return settings
 

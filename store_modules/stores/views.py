@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.conf import settings as django_settings
 from django.db import IntegrityError, transaction
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework_simplejwt.tokens import AccessToken
@@ -27,7 +28,9 @@ from store_modules.stores.serializers import (
     StoreChoice,
     StoreSettingsSerializer,
 )
+from store_modules.stores.signing import public_keys
 from storeplatform.kernel.errors import Conflict, Denied, NotFound, Refusal
+from storeplatform.kernel.methods import reading_only
 from storeplatform.kernel.money import is_currency
 from storeplatform.kernel.pagination import Query, page_of, read_ordering
 from storeplatform.kernel.tenancy import StoreFacts
@@ -283,10 +286,7 @@ class SettingsView(StoreScoped[StoreSettings]):
 
     def create(self, request: Request) -> Response:
         if StoreSettings.objects.filter(store_id=self.actor.store_id).exists():
-            raise Conflict(
-                "settings_already_initialized",
-                "The settings are initialised already; change them by PUT.",
-            )
+            raise trading.already_initialised()
         values = self.settings_body(None)
         return self.once(
             lambda: self.answer(trading.initialise(self.actor.store_id, values), status=201)
@@ -426,3 +426,12 @@ class StaffView(StoreScoped[Membership]):
             for grant in GRANTS.values()
         ]
         return Response({"items": items})
+
+
+@reading_only
+def jwks(request: HttpRequest) -> HttpResponse:
+    """The public keys that verify access tokens; a shared secret has none."""
+    keys = public_keys()
+    if not keys:
+        raise Http404
+    return JsonResponse({"keys": keys}, headers={"Cache-Control": "public, max-age=300"})

@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db import connection
+from django.db.models import Value
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
@@ -51,10 +52,8 @@ class ReadMostly:
     def get_search_results(self, request: HttpRequest, queryset: Any, term: str) -> Any:
         """A folded column is searched as the API searches it, by its trigram index."""
         fields = list(self.get_search_fields(request))  # type: ignore[attr-defined]
-        if term and fields == ["search_text"]:
-            from django.db.models import Value
-
-            return queryset.filter(search_text__contains=Fold(Value(term))), False
+        if term and len(fields) == 1 and fields[0].endswith("search_text"):
+            return queryset.filter(**{f"{fields[0]}__contains": Fold(Value(term))}), False
         return super().get_search_results(request, queryset, term)  # type: ignore[misc]
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:

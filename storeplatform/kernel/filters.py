@@ -15,7 +15,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from storeplatform.kernel.errors import Refusal
 from storeplatform.kernel.pagination import Query
-from storeplatform.kernel.serializers import camel
+from storeplatform.kernel.serializers import wire_name
 from storeplatform.kernel.tenancy import StoreFacts
 
 
@@ -207,7 +207,18 @@ class WireFilterSet(django_filters.FilterSet):
 
     @classmethod
     def wire_names(cls) -> list[str]:
-        return [camel(name.rstrip("_")) for name in cls.base_filters]
+        return [wire_name(name.rstrip("_")) for name in cls.base_filters]
+
+    def refuse_backwards(self) -> None:
+        """A range ends no earlier than it begins."""
+        given = self.form.cleaned_data
+        for first, last in (("from_", "to"), ("created_from", "created_to")):
+            start, end = given.get(first), given.get(last)
+            if start and end and as_moment(start, self.facts) > as_moment(end, self.facts):
+                message = "It lies after the end of the range."
+                raise Refusal(
+                    "validation_error", message, errors={wire_name(first.rstrip("_")): [message]}
+                )
 
     @classmethod
     def apply(cls, query: Query, queryset: QuerySet[Any], facts: StoreFacts) -> QuerySet[Any]:
@@ -219,9 +230,10 @@ class WireFilterSet(django_filters.FilterSet):
         filterset.facts = facts
         if not filterset.form.is_valid():
             errors = {
-                camel(name.rstrip("_")): [str(fault) for fault in faults]
+                wire_name(name.rstrip("_")): [str(fault) for fault in faults]
                 for name, faults in filterset.form.errors.items()
             }
             raise Refusal("validation_error", "A filter is invalid.", errors=errors)
+        filterset.refuse_backwards()
         narrowed: QuerySet[Model] = filterset.qs
         return narrowed

@@ -5,13 +5,16 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from psycopg_pool import PoolTimeout
 
 from storeplatform import serving
+from storeplatform.kernel.methods import reading_only
 from storeplatform.kernel.problems import problem
 
 
+@reading_only
 def live(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"status": "live"})
 
 
+@reading_only
 def ready(request: HttpRequest) -> HttpResponse:
     """200 only when a request would be served: not draining, and the database answers."""
     if serving.is_draining():

@@ -156,7 +156,7 @@ def attempt_of(request: HttpRequest, actor: Actor, content: Any) -> Attempt | No
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return None
-    if len(key) > 2 and key[0] == key[-1] == '"':
+    if len(key) >= 2 and key[0] == key[-1] == '"':
         key = key[1:-1]
     if not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable() or "," in key:
         raise Refusal(

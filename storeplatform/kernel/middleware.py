@@ -14,11 +14,13 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.module_loading import import_string
 
 from storeplatform.kernel.ids import uuid7
+from storeplatform.kernel.problems import page_not_found
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 log = structlog.get_logger("request")
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+NO_PAGES = ("/api/", "/health/", "/.well-known/")
 SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -49,7 +51,7 @@ class QueryCount:
 
 
 class BrowserMiddleware:
-    """Runs `BROWSER_MIDDLEWARE` around everything but the API and the health checks."""
+    """Runs `BROWSER_MIDDLEWARE` around everything that a browser shows as a page."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -59,13 +61,13 @@ class BrowserMiddleware:
             self.with_pages = middleware
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path.startswith(("/api/", "/health/")):
+        if request.path.startswith(NO_PAGES):
             return self.get_response(request)
         return self.with_pages(request)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> Any:
         """CSRF is checked here, once the view is known."""
-        if request.path.startswith(("/api/", "/health/")):
+        if request.path.startswith(NO_PAGES):
             return None
         return CsrfViewMiddleware(self.get_response).process_view(request, view, args, kwargs)
 
@@ -87,7 +89,8 @@ class RequestMiddleware:
         structlog.contextvars.bind_contextvars(request_id=request.request_id)
         queries = QueryCount()
         with connection.execute_wrapper(queries):
-            response = self.get_response(request)
+            answer = page_not_found if "\0" in request.path else self.get_response
+            response = answer(request)
         response["X-Request-Id"] = request.request_id
         for name, value in SAFE_HEADERS.items():
             response.setdefault(name, value)

@@ -13,6 +13,10 @@ from pycountry import currencies
 MAX_AMOUNT = Decimal("99999999999999")
 AMOUNT = re.compile(r"-?\d{1,20}(?:\.(\d{1,20}))?")
 
+NO_MONEY = frozenset(
+    ["XAG", "XAU", "XBA", "XBB", "XBC", "XBD", "XDR", "XPD", "XPT", "XSU", "XTS", "XUA", "XXX"]
+)
+
 
 class MoneyError(ValueError):
     """Not an amount of this currency: a stable code and a sentence."""
@@ -35,8 +39,8 @@ def quantum(currency: str) -> Decimal:
 
 
 def is_currency(code: str) -> bool:
-    """An active ISO 4217 code."""
-    return currencies.get(alpha_3=code) is not None
+    """An active ISO 4217 code of money that people pay with; metals, funds and tests are none."""
+    return code not in NO_MONEY and currencies.get(alpha_3=code) is not None
 
 
 def round_money(amount: Decimal, currency: str) -> Decimal:

@@ -5,14 +5,25 @@ from functools import cache
 from typing import Any
 
 import orjson
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers
 
+from storeplatform.kernel.examples import Examples
+from storeplatform.kernel.methods import reading_only
 from storeplatform.kernel.permissions import grant_for
-from storeplatform.kernel.serializers import Body, Computed, Money, Phone, WireSerializer
+from storeplatform.kernel.problems import CODES_BY_STATUS
+from storeplatform.kernel.serializers import (
+    Body,
+    Computed,
+    DecimalField,
+    Money,
+    Phone,
+    WireSerializer,
+)
 
 PROBLEM = {
     "type": "object",
@@ -87,11 +98,7 @@ class OperationSchema(AutoSchema):
     def get_request_serializer(self) -> Any:
         form = getattr(self.view, "forms", {}).get(self.view.action)
         if self.view.action == "bulk":
-            member, row = self.view.bulk_rows
-            options = dict(form().fields) if form else {}
-            name = f"Bulk{row.__name__.removesuffix('Serializer').removesuffix('Body')}"
-            row = row(many=True, context={"store": None})
-            return inline_serializer(name, {**options, member: row})
+            return bulk_body(*self.view.bulk_rows, form)
         if form is not None:
             return form()
         if self.view.action in ("create", "update", "partial_update", "upsert"):
@@ -109,25 +116,40 @@ class OperationSchema(AutoSchema):
     def get_filter_backends(self) -> list[Any]:
         return []
 
+    def _map_serializer(self, serializer: Any, direction: Any, *args: Any, **kwargs: Any) -> Any:
+        schema = super()._map_serializer(serializer, direction, *args, **kwargs)
+        example = getattr(serializer, "example", None)
+        return {**schema, "examples": [example]} if example and direction == "request" else schema
+
     def _map_serializer_field(self, field: Any, direction: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(field, Computed):
             shown = field.shows
             if isinstance(shown, type):
                 shown = shown()
+            if isinstance(shown, serializers.ListSerializer):
+                return {"type": "array", "items": self._map_serializer(shown.child, direction)}
             if isinstance(shown, serializers.BaseSerializer):
-                return self._map_serializer(getattr(shown, "child", shown), direction)
+                return self._map_serializer(shown, direction)
             return self._map_serializer_field(shown, direction, *args, **kwargs)
-        if isinstance(field, Money):
-            return dict(MONEY)
-        if isinstance(field, Phone):
-            return dict(PHONE)
-        return super()._map_serializer_field(field, direction, *args, **kwargs)
+        if isinstance(field, Money | Phone):
+            schema = dict(MONEY if isinstance(field, Money) else PHONE)
+            kinds = ["string"]
+            kinds += ["number"] if isinstance(field, Money) and direction == "request" else []
+            kinds += ["null"] if field.allow_null else []
+            return schema | {"type": kinds if len(kinds) > 1 else "string"}
+        schema = super()._map_serializer_field(field, direction, *args, **kwargs)
+        if isinstance(field, DecimalField) and direction == "request":
+            kinds = schema["type"]
+            schema["type"] = ["number", *([kinds] if isinstance(kinds, str) else kinds)]
+        return schema
 
     def _get_parameters(self) -> Any:
         parameters = super()._get_parameters()
-        if self.view.action != "list":
-            return parameters
         names = ["page", "pageSize", "cursor", "search", "ordering"]
+        if self.view.action in getattr(self.view, "filtering_actions", ()):
+            names = ["search", "ordering"]
+        elif self.view.action != "list":
+            return parameters
         filters = getattr(self.view, "filterset_class", None)
         names += filters.wire_names() if filters else []
         return parameters + [
@@ -151,6 +173,8 @@ class OperationSchema(AutoSchema):
             content = {media: {"schema": {"type": "string"}} for media in files}
             return {"200": {"description": "The document.", "content": content}, **bodies}
         status = "201" if self.view.action in CREATING else "200"
+        if self.view.action in getattr(self.view, "accepting_actions", ()):
+            status = "202"
         serializer = self.view_serializer()
         schema: dict[str, Any] = {"type": "object"}
         if serializer is not None:
@@ -161,6 +185,15 @@ class OperationSchema(AutoSchema):
             status: {"description": "Done.", "content": {"application/json": {"schema": schema}}},
             **bodies,
         }
+
+
+@cache
+def bulk_body(member: str, row: Any, form: type[Body] | None) -> Any:
+    """The body of a bulk call: rows of a kind, and the options of `form` beside them."""
+    kind = row.__name__.removesuffix("Serializer").removesuffix("Body").removeprefix("Bulk")
+    options = dict(form().fields) if form else {}
+    rows = row(many=True, context={"store": None})
+    return inline_serializer(f"BulkOf{kind}s", {**options, member: rows})
 
 
 def envelope(item: dict[str, Any]) -> dict[str, Any]:
@@ -197,13 +230,37 @@ def document() -> bytes:
         if schema.get("description") in inherited:
             del schema["description"]  # speaks to us, not to the reader
     made["components"]["schemas"]["Problem"] = PROBLEM
+    for path in made["paths"].values():
+        for operation in path.values():
+            add_examples(operation, made["components"]["schemas"])
     made["components"]["securitySchemes"] = {
         "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
     }
-    return orjson.dumps(made)
+    return orjson.dumps(made, default=float)  # bounds of decimals
 
 
+def add_examples(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """What the operation's body and each of its JSON answers look like."""
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    if body:
+        body["example"] = Examples(schemas, is_request=True).of(body["schema"])
+    for status, answer in operation["responses"].items():
+        content = answer.get("content", {})
+        if "application/json" in content:
+            shown = content["application/json"]
+            shown["example"] = Examples(schemas).of(shown["schema"])
+        elif "application/problem+json" in content:
+            code = CODES_BY_STATUS.get(int(status), "conflict")
+            content["application/problem+json"]["example"] = {
+                "type": f"{settings.PUBLIC_ORIGIN}/problems/{code}",
+                "title": answer["description"],
+                "status": int(status),
+                "code": code,
+            }
+
+
+@reading_only
 def openapi_json(request: HttpRequest) -> HttpResponse:
     response = HttpResponse(document(), content_type="application/json")
     response["Cache-Control"] = "public, max-age=300"

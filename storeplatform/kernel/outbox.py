@@ -7,6 +7,7 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from storeplatform.kernel.models import OutboxEvent
@@ -32,6 +33,25 @@ def on(*types: str) -> Callable[[Handler], Handler]:
     return register
 
 
+def event_of(
+    event_type: str,
+    *,
+    store_id: UUID,
+    subject_id: UUID,
+    sequence: int = 1,
+    data: Mapping[str, Any] | None = None,
+) -> OutboxEvent:
+    """An event that the caller stores with others."""
+    return OutboxEvent(
+        store_id=store_id,
+        type=event_type,
+        subject_id=subject_id,
+        sequence=sequence,
+        data=dict(data or {}),
+        request_id=structlog.contextvars.get_contextvars().get("request_id", ""),
+    )
+
+
 def emit(
     event_type: str,
     *,
@@ -41,14 +61,10 @@ def emit(
     data: Mapping[str, Any] | None = None,
 ) -> None:
     """Store an event; call it inside the transaction of the change that it tells of."""
-    OutboxEvent.objects.create(
-        store_id=store_id,
-        type=event_type,
-        subject_id=subject_id,
-        sequence=sequence,
-        data=dict(data or {}),
-        request_id=structlog.contextvars.get_contextvars().get("request_id", ""),
+    event = event_of(
+        event_type, store_id=store_id, subject_id=subject_id, sequence=sequence, data=data
     )
+    event.save(force_insert=True)
 
 
 def claim(limit: int = 100) -> list[OutboxEvent]:
@@ -61,10 +77,11 @@ def claim(limit: int = 100) -> list[OutboxEvent]:
             .order_by("due_at", "id")
             .select_for_update(skip_locked=True)[:limit]
         )
+        OutboxEvent.objects.filter(pk__in=[event.pk for event in due]).update(
+            attempts=F("attempts") + 1, due_at=timezone.now() + LEASE
+        )
         for event in due:
             event.attempts += 1
-            event.due_at = timezone.now() + LEASE
-        OutboxEvent.objects.bulk_update(due, ["attempts", "due_at"])
     return due
 
 
@@ -86,8 +103,12 @@ def handle(event: OutboxEvent) -> None:
 def drain(events: Iterable[OutboxEvent] | None = None) -> int:
     """Handle what is due; returns how many events that were."""
     claimed = list(events) if events is not None else claim()
+    unheard = [event.pk for event in claimed if event.type not in _handlers]
+    if unheard:
+        OutboxEvent.objects.filter(pk__in=unheard).update(done_at=timezone.now())
     for event in claimed:
-        handle(event)
+        if event.type in _handlers:
+            handle(event)
     return len(claimed)
 
 

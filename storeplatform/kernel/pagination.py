@@ -3,7 +3,8 @@
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -23,6 +24,9 @@ COUNT_KEPT_SECONDS = 30  # of counts beyond LAST_ROW
 CURSOR_MAC_BYTES = 16
 
 
+CONTROL = re.compile("[\x00-\x1f\x7f]")
+
+
 class Query:
     """A query string whose names are read in any letter case, with or without underscores."""
 
@@ -30,6 +34,8 @@ class Query:
         self._values: dict[str, list[str]] = {}
         for name in query:
             many = query.getlist(name) if isinstance(query, QueryDict) else [query[name]]
+            if name != "cursor" and any(CONTROL.search(str(value)) for value in many):
+                raise refusal(name, "Control characters are not allowed.")
             self._values.setdefault(self.fold(name), []).extend(str(value) for value in many)
 
     @staticmethod
@@ -261,6 +267,20 @@ def cursor_page(
         if found and has_prev
         else None,
     }
+
+
+def walk(
+    queryset: QuerySet[Any], keys: Sequence[Ordering], rows: Rows, size: int
+) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """All rows, `size` at a time: each page by a statement of its own that begins behind the last
+    row, so that a slow reader holds neither a cursor nor a transaction."""
+    ordered = queryset.order_by(*(key.expression for key in keys))
+    paths = [key.path for key in keys]
+    page = rows(ordered[:size], paths)
+    yield page
+    while len(page) == size:
+        page = rows(ordered.filter(after(keys, page[-1][1:]))[:size], paths)
+        yield page
 
 
 def counted(queryset: QuerySet[Any], store_id: UUID, scope: bytes) -> int:

@@ -18,9 +18,6 @@ class StrictJSONParser(BaseParser):
     media_type = "application/json"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        charset = (media_type or "").lower().partition("charset=")[2].strip('" ;')
-        if charset not in ("", "utf-8", "utf8"):
-            raise Refusal("malformed_json", "JSON is read as UTF-8.")
         try:
             return loads(cast(BinaryIO, stream).read())
         except MalformedJSON as error:
@@ -56,10 +53,11 @@ class AlwaysJSON(BaseContentNegotiation):
     """Answers are JSON; only a client that accepts none of it is refused (406)."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
-        content_type = (request.content_type or "").partition(";")[0].strip().lower()
+        content_type, _, parameters = (request.content_type or "").lower().partition(";")
+        wanted = parameters.replace(" ", "").replace('"', "") in ("", "charset=utf-8")
         for parser in parsers:
-            if parser.media_type == content_type:
-                return parser
+            if parser.media_type == content_type.strip():
+                return parser if wanted or parser.media_type.startswith("multipart") else None
         return None
 
     def select_renderer(

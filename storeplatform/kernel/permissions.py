@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from storeplatform.kernel.errors import Denied
 from storeplatform.kernel.tenancy import Actor
 
-READ_ACTIONS = frozenset({"list", "retrieve"})
+READ_ACTIONS = frozenset({"list", "retrieve", "metadata"})
 
 
 def actor_of(request: Request) -> Actor:
@@ -18,6 +18,8 @@ def actor_of(request: Request) -> Actor:
 
 def grant_for(view: Any, action: str, method: str) -> str:
     """The grant of a view's action: `permissions[action]`, else `resource` with read or write."""
+    if action == "metadata":
+        return ""  # OPTIONS: which methods there are
     permissions: dict[str, str] = getattr(view, "permissions", {})
     if action in permissions:
         return permissions[action]

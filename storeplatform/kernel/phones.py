@@ -48,3 +48,12 @@ def mask_phone(phone: str) -> str:
 def country_of(phone: str) -> str:
     """ISO code of the number's country; empty for numbers of none."""
     return phonenumbers.region_code_for_number(phonenumbers.parse(phone)) or ""
+
+
+def spaced_phone(phone: str) -> str:
+    """`+964 770 123 4567`, as people read it; what is no number stays as it is."""
+    try:
+        number = phonenumbers.parse(phone)
+    except phonenumbers.NumberParseException:
+        return phone
+    return phonenumbers.format_number(number, PhoneNumberFormat.INTERNATIONAL)

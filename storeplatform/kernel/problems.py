@@ -10,7 +10,7 @@ import structlog
 from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError
 from django.db.models import ProtectedError, RestrictedError, UniqueConstraint
 from django.http import Http404, HttpRequest, HttpResponse
 from psycopg import errors as pg
@@ -66,17 +66,22 @@ def problem(
     details: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> HttpResponse:
+    general = TITLES.get(code, title)
     body: dict[str, Any] = {
         "type": f"{settings.PUBLIC_ORIGIN}/problems/{code}",
-        "title": title,
+        "title": general,
         "status": status,
         "code": code,
     }
+    if title != general:
+        body["detail"] = title
     if request is not None:
         body["instance"] = request.path
         body["requestId"] = getattr(request, "request_id", None)
     if errors:
         body["errors"] = errors
+    if taken := body.keys() & (details or {}).keys():
+        raise AssertionError(f"{code} has details named {taken}")
     body |= details or {}
     response = HttpResponse(
         orjson.dumps(body, default=str), status=status, content_type="application/problem+json"
@@ -107,10 +112,15 @@ def refusal_from(error: Exception) -> Refusal | None:
         return validation_refusal(error)
     if isinstance(error, IntegrityError):
         return constraint_refusal(error)
+    if isinstance(error, DataError) and isinstance(error.__cause__, pg.NumericValueOutOfRange):
+        message = "An amount or count becomes larger than can be kept."
+        return Refusal("number_too_large", message, errors={"_": [message]})
     if isinstance(error, ProtectedError | RestrictedError):
         return Conflict("in_use", "It is still in use and cannot be deleted.")
     if isinstance(error, Http404):
         return NotFound()
+    if isinstance(error, DataError) and isinstance(error.__cause__, pg.NumericValueOutOfRange):
+        return Refusal("max_value", "An amount that this comes to is larger than can be kept.")
     if isinstance(error, OperationalError | InterfaceError | PoolTimeout):
         return Unavailable()
     return None
@@ -227,7 +237,7 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
     return problem(request, 403, "forbidden", "This is not allowed.")
 
 
-def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+def page_not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     return problem(request, 404, "not_found", TITLES["not_found"])
 
 

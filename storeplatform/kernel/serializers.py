@@ -36,6 +36,15 @@ def camel(name: str) -> str:
     return head + "".join(part.capitalize() for part in rest)
 
 
+# The only names that the wire spells like Python (domain.md, 0.1).
+SNAKE_CASE = frozenset({"payment_method", "delivery_lat", "delivery_lng"})
+
+
+def wire_name(name: str) -> str:
+    """A field as the wire spells it."""
+    return name if name in SNAKE_CASE else camel(name)
+
+
 class StoreAware:
     """Fields whose meaning depends on the store read it from the serializer's context."""
 
@@ -173,12 +182,14 @@ class Choice(serializers.ChoiceField):
 
 
 class StoreRelatedField(StoreAware, serializers.PrimaryKeyRelatedField[Any]):
-    """The id of a row of the caller's store; any other id is not found."""
+    """The id of a row of the caller's store; any other id, and a deleted row's, is not found."""
 
     default_error_messages = {"does_not_exist": "There is no such row.", "incorrect_type": "An id."}
 
     def get_queryset(self) -> Any:
         rows: Any = super().get_queryset()
+        if hasattr(rows, "live"):
+            rows = rows.live()
         return rows.filter(store_id=self.facts.id)
 
     def to_internal_value(self, data: Any) -> Any:
@@ -216,17 +227,19 @@ class CamelCase:
     """Renames a serializer's fields for the wire and reads its declared aliases.
 
     `aliases` maps a name that old clients send to the canonical one; a dotted canonical name
-    reaches into a nested object. Names in `snake_case` stay as the contract spells them.
+    reaches into a nested object. Names in `snake_case` stay as the contract spells them. `example`
+    is declared where the required members alone would make no good one.
     """
 
     aliases: ClassVar[Mapping[str, str]] = {}
     snake_case: ClassVar[Iterable[str]] = ()
+    example: ClassVar[Mapping[str, Any]] = {}  # a body for the API document
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         renamed = {}
         for name, field in super().get_fields().items():  # type: ignore[misc]  # of the serializer
             wire = name if name in self.snake_case else camel(name)
-            if isinstance(field, serializers.RelatedField) and not wire.endswith("Id"):
+            if isinstance(field, serializers.RelatedField) and not wire.endswith(("Id", "Code")):
                 wire += "Id"
             if wire != name and field.source is None:
                 field.source = name
@@ -269,6 +282,12 @@ class Body(CamelCase, serializers.Serializer[Any]):
     def read(cls, data: Any, facts: StoreFacts) -> dict[str, Any]:
         values: dict[str, Any] = shared_body(cls, facts).run_validation(data)
         return values
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        """Within a partial change a nested body is still a whole one."""
+        if isinstance(data, Mapping) and self.parent and getattr(self.root, "partial", False):
+            return self.read(data, self.context["store"])
+        return super().run_validation(data)
 
 
 @lru_cache(maxsize=512)
@@ -361,7 +380,13 @@ class WireSerializer(CamelCase, serializers.ModelSerializer[M]):
     def to_representation(self, instance: M) -> Any:
         return self.rows(type(instance)._default_manager.filter(pk=instance.pk))[0][0]
 
-    def rows(self, queryset: QuerySet[M], columns: Sequence[str] = ()) -> list[tuple[Any, ...]]:
+    def page_rows(self, queryset: QuerySet[M], columns: Sequence[str]) -> list[tuple[Any, ...]]:
+        """`rows` with the columns as texts: a cursor carries two of fifty, so none is decoded."""
+        return self.rows(queryset, columns, cast="::text")
+
+    def rows(
+        self, queryset: QuerySet[M], columns: Sequence[str] = (), cast: str = ""
+    ) -> list[tuple[Any, ...]]:
         """Each row's JSON with the values of `columns` behind it, in one statement.
 
         The ORM writes the part that picks the rows; the part that makes the JSON is written once
@@ -370,18 +395,19 @@ class WireSerializer(CamelCase, serializers.ModelSerializer[M]):
         picked = queryset.values_list("pk", *columns)
         picking, parameters = picked.query.sql_with_params()
         making, constants = self.wire_sql()
-        names = ", ".join(f"c{place}" for place in range(len(columns) + 1))
+        names = [f"c{place}" for place in range(len(columns) + 1)]
+        behind = "".join(f", page.{name}{cast}" for name in names[1:])
         table = self.Meta.model._meta.db_table
         with prepared() as cursor:
             cursor.execute(
-                f"WITH page (place, {names}) AS"  # noqa: S608  # made of our own names
+                f"WITH page (place, {', '.join(names)}) AS"  # noqa: S608  # our own names
                 f" (SELECT row_number() OVER (), picked.* FROM ({picking}) picked)"
-                f" SELECT wire.wire_row, page.* FROM page"
+                f" SELECT wire.wire_row{behind} FROM page"
                 f' CROSS JOIN LATERAL ({making} WHERE "{table}"."id" = page.c0) wire'
                 " ORDER BY page.place",
                 (*parameters, *constants),
             )
-            return [(orjson.Fragment(row), *values) for row, _, _, *values in cursor.fetchall()]
+            return [(orjson.Fragment(row), *values) for row, *values in cursor.fetchall()]
 
     def wire_sql(self) -> tuple[str, tuple[Any, ...]]:
         """The statement that makes a row's JSON, without its WHERE."""

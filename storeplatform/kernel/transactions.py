@@ -16,6 +16,13 @@ TRIES = 3
 PASSING = (pg.DeadlockDetected, pg.SerializationFailure, pg.LockNotAvailable)
 
 
+def lock_name(name: str) -> None:
+    """Hold a name until the transaction ends; who asks for the same one waits. For rows that may
+    not exist yet, which cannot be locked themselves."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+
+
 def in_transaction(effect: Callable[[], T]) -> T:
     """`effect` in one transaction, up to three times after a deadlock or lock timeout. Nothing may
     leave the process inside it. Within an outer transaction it is a savepoint, tried once."""

@@ -1,5 +1,6 @@
 """The base of every store-owned view: scoped rows, declared grants, limits, one-time effects."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 from uuid import UUID
@@ -15,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from storeplatform.kernel import limits
-from storeplatform.kernel.errors import Conflict, PreconditionFailed, Unauthenticated
+from storeplatform.kernel.errors import Conflict, PreconditionFailed, Refusal, Unauthenticated
 from storeplatform.kernel.filters import WireFilterSet
 from storeplatform.kernel.idempotency import (
     KEPT_HEADERS,
@@ -25,12 +26,13 @@ from storeplatform.kernel.idempotency import (
     attempt_of,
 )
 from storeplatform.kernel.limits import POLICIES, Bucket
-from storeplatform.kernel.pagination import Query, page_of, read_ordering, refusal
+from storeplatform.kernel.pagination import Ordering, Query, page_of, read_ordering, refusal
 from storeplatform.kernel.parsing import dumps
 from storeplatform.kernel.permissions import READ_ACTIONS, HasGrant, actor_of
 from storeplatform.kernel.serializers import Body, camel
 from storeplatform.kernel.sql import Fold
 from storeplatform.kernel.tenancy import Actor, StoreFacts, StoreOwned
+from storeplatform.kernel.text import fold
 from storeplatform.kernel.transactions import in_transaction
 
 M = TypeVar("M", bound=Model)
@@ -61,6 +63,8 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
     bulk_rows: ClassVar[tuple[str, Any] | None] = None  # member and serializer of bulk rows
     listing_actions: ClassVar[frozenset[str]] = frozenset()  # answer `items` beside `list`
     upload_actions: ClassVar[frozenset[str]] = frozenset()  # read one multipart `file`
+    filtering_actions: ClassVar[frozenset[str]] = frozenset()  # take the list's filters too
+    accepting_actions: ClassVar[frozenset[str]] = frozenset()  # answer before the work is done
     file_answers: ClassVar[Mapping[str, Sequence[str]]] = {}  # media types of answers not in JSON
     lookup_value_regex = UUID_PATTERN
     attempt: Attempt | None = None
@@ -76,7 +80,7 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         self.format_kwarg = None
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(
-            request
+            request, force=self.action in self.file_answers
         )
         self.authenticate(request)
         if self.action is None:
@@ -177,7 +181,20 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
         return {"request": self.request, "store": actor.store, "grants": actor.grants}
 
     def body(self) -> dict[str, Any]:
-        """The validated body: by the action's form, else by the view's serializer."""
+        """The validated body: by the action's form, else by the view's serializer. Of a row that
+        does not exist that is said first."""
+        try:
+            return self.read_body()
+        except (Refusal, drf.ValidationError):
+            self.refuse_unknown_row()
+            raise
+
+    def refuse_unknown_row(self) -> None:
+        wanted = {name: self.kwargs[name] for name in (self.lookup_field,) if name in self.kwargs}
+        if wanted and not self.get_queryset().filter(**wanted).exists():
+            raise Http404
+
+    def read_body(self) -> dict[str, Any]:
         form = self.forms.get(self.action)
         if form is not None:
             return form.read(self.data_object(), self.actor.store)
@@ -245,18 +262,34 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
         return self.response
 
     def handle(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        if request.method in ("POST", "PUT", "PATCH") and self.action not in self.upload_actions:
+            self.refuse_malformed(request)
         response: Response = getattr(self, (request.method or "").lower())(request, *args, **kwargs)
         succeeded = response.status_code < 400 and not self.is_reading
         if succeeded and self.attempt and not self.attempt.stored:
             raise AssertionError(f"{type(self).__name__}.{self.action} forgot its key")
         return response
 
+    def refuse_malformed(self, request: Request) -> None:
+        """Also where no body is needed, one that is sent must be JSON."""
+        try:
+            _ = request.data
+        except (Refusal, drf.APIException):
+            self.refuse_unknown_row()
+            raise
+
+    def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
+        return Response(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
+
     def repeated(self, request: Request) -> Response | None:
         """The kept answer of a request that was carried out before."""
         if "Idempotency-Key" not in request.headers or self.is_reading:
             return None
-        is_json = (request.content_type or "").startswith("application/json")
-        content = request.data if is_json else request._request.body
+        if self.action in self.upload_actions:
+            content = contents_of(request)
+        else:
+            is_json = (request.content_type or "").startswith("application/json")
+            content = request.data if is_json else request._request.body
         self.attempt = attempt_of(request._request, self.actor, content)
         if self.attempt is None:
             return None
@@ -271,13 +304,12 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
         """The page that the query string asks for, searched, filtered and ordered."""
         query = Query(self.request.query_params)
         queryset = self.narrowed(queryset, query)
-        keys = read_ordering(query, self.orderings(), self.default_ordering, queryset.model)
         serializer: Any = self.get_serializer()
         return page_of(
             queryset,
             query,
-            keys,
-            serializer.rows,
+            self.ordering_keys(query),
+            serializer.page_rows,
             store_id=self.actor.store_id,
             cursor_only=self.cursor_only,
         )
@@ -287,6 +319,11 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
         if self.filterset_class is not None:
             queryset = self.filterset_class.apply(query, queryset, self.actor.store)
         return self.searched(queryset, query.get("search"))
+
+    def ordering_keys(self, query: Query) -> list[Ordering]:
+        """The order that the query asks for."""
+        model = self.get_queryset().model
+        return read_ordering(query, self.orderings(), self.default_ordering, model)
 
     def orderings(self) -> Mapping[str, str]:
         defaults = {camel(path.lstrip("-")): path.lstrip("-") for path in self.default_ordering}
@@ -304,11 +341,22 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
 
 def search(queryset: QuerySet[Any], words: str) -> QuerySet[Any]:
     """Rows whose `search_text` contains the words; phone-like words match their digits too."""
-    digits = "".join(character for character in words if character.isdigit())
+    digits = "".join(character for character in fold(words) if character.isdigit())
     wanted = Q(search_text__contains=Fold(Value(words)))
     if len(digits) >= 4 and not any(character.isalpha() for character in words):
         wanted |= Q(search_text__contains=Fold(Value(digits.lstrip("0"))))
     return queryset.filter(wanted)
+
+
+def contents_of(request: Request) -> Any:
+    """What a multipart body says, whatever boundary parts it."""
+    files = {
+        name: [file.name, hashlib.file_digest(file, "sha256").hexdigest()]
+        for name, file in request.FILES.items()
+    }
+    for file in request.FILES.values():
+        file.seek(0)
+    return {"fields": dict(request._request.POST.lists()), "files": files}
 
 
 def replayed(answer: Answer) -> Response:
@@ -410,6 +458,9 @@ class PublicView(GenericViewSet):  # type: ignore[type-arg]  # no queryset
     forms: ClassVar[Mapping[str, type[Body]]] = {}
     answers: ClassVar[Mapping[str, Any]] = {}
     listing_actions: ClassVar[frozenset[str]] = frozenset()
+
+    def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
+        return Response(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
 
     def body(self) -> dict[str, Any]:
         if not isinstance(self.request.data, Mapping):

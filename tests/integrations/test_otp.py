@@ -254,7 +254,7 @@ def test_a_replayed_storefront_order_needs_no_second_code(key, store):
     assert first.status_code == again.status_code == 201
     assert again["Idempotent-Replayed"] == "true"
     assert again.content == first.content
-    assert OtpChallenge.objects.get().attempts == 1
+    assert OtpChallenge.objects.get().attempts == 0
 
 
 def test_a_repeated_send_with_its_key_sends_once(key):
@@ -271,3 +271,15 @@ def test_codes_are_shown_only_where_the_operator_says_so(key, settings):
     sent = key.post(SEND, {"phone": PHONE}).json()
 
     assert sent["debugCode"] == last_code()
+
+
+def test_a_right_code_stays_usable_however_often_the_order_fails(key, store):
+    key.post(SEND, {"phone": PHONE})
+    product = a_product(store, quantity=1)
+    body = body_for(store) | {"otpCode": last_code()}
+    too_much = body | {"items": [{"sku": product.sku, "quantity": 2}]}
+
+    failed = [key.post(STOREFRONT, too_much).json()["code"] for _ in range(7)]
+
+    assert failed == ["insufficient_stock"] * 7
+    assert key.post(STOREFRONT, body).status_code == 201
