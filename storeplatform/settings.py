@@ -62,6 +62,15 @@ class Environment(BaseSettings):
     OTP_PROVIDER: Words = ["console"]
     OTP_FILE: Path | None = None
     OTP_EXPOSE_CODE: bool = False
+    NAWA_BASE_URL: str = Field(default="", validation_alias="Nawa__BaseUrl")
+    NAWA_API_KEY: str = Field(default="", validation_alias="Nawa__ApiKey")
+    NAWA_WEBHOOK_SECRET: str = Field(default="", validation_alias="Nawa__WebhookSecret")
+    NAWA_WEBHOOK_SECRET_PREVIOUS: str = Field(
+        default="", validation_alias="Nawa__WebhookSecretPrevious"
+    )
+    NAWA_TIMEOUT_SECONDS: float = Field(
+        default=10, gt=0, le=60, validation_alias="Nawa__TimeoutSeconds"
+    )
 
     # Secrets: `version:value` with commas, the current one first, or one bare value.
     SECRET_KEY: str = ""  # Django's signing: admin sessions, CSRF
@@ -114,6 +123,24 @@ class Environment(BaseSettings):
             raise ValueError("OTP_EXPOSE_CODE shows one-time codes to callers; remove it")
         if unsafe := {"file", "memory"} & set(self.OTP_PROVIDER):
             raise ValueError(f"OTP_PROVIDER {', '.join(sorted(unsafe))} is for development only")
+        return self
+
+    @model_validator(mode="after")
+    def check_nawa(self) -> Self:
+        url = urlsplit(self.NAWA_BASE_URL)
+        if self.NAWA_BASE_URL and not (url.scheme in ("http", "https") and url.hostname):
+            raise ValueError("Nawa__BaseUrl must be an address, https://api.example.com")
+        if self.NAWA_BASE_URL and not self.NAWA_API_KEY:
+            raise ValueError("Nawa__ApiKey is not set, but Nawa__BaseUrl is")
+        if "nawa" in self.OTP_PROVIDER and not self.NAWA_BASE_URL:
+            raise ValueError("OTP_PROVIDER names nawa, but Nawa__BaseUrl is not set")
+        if self.APP_ENV != "production":
+            return self
+        if url.scheme == "http" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
+            raise ValueError("Nawa__BaseUrl must begin with https://")
+        for secret in (self.NAWA_WEBHOOK_SECRET, self.NAWA_WEBHOOK_SECRET_PREVIOUS):
+            if secret and len(secret) < 24:
+                raise ValueError("Nawa__WebhookSecret has at least 24 characters")
         return self
 
     @model_validator(mode="after")
@@ -219,6 +246,12 @@ IDEMPOTENCY_RETENTION = timedelta(days=ENV.IDEMPOTENCY_RETENTION_DAYS)
 OTP_PROVIDERS = ENV.OTP_PROVIDER
 OTP_FILE = ENV.OTP_FILE or STATE_DIR / "otp.jsonl"
 OTP_EXPOSE_CODE = ENV.OTP_EXPOSE_CODE
+NAWA_BASE_URL = ENV.NAWA_BASE_URL.rstrip("/")
+NAWA_API_KEY = ENV.NAWA_API_KEY
+NAWA_WEBHOOK_SECRETS = [
+    secret for secret in (ENV.NAWA_WEBHOOK_SECRET, ENV.NAWA_WEBHOOK_SECRET_PREVIOUS) if secret
+]
+NAWA_TIMEOUT_SECONDS = ENV.NAWA_TIMEOUT_SECONDS
 JWT_ALGORITHM, JWT_KEY_FILES = ENV.JWT_ALGORITHM, ENV.JWT_KEY_FILES
 API_VERSION = "2026-11-01"
 
@@ -265,9 +298,11 @@ INSTALLED_APPS = [
     "store_modules.expenses",
     "store_modules.printing",
     "store_modules.spreadsheets",
+    "store_modules.delivery",
     "store_modules.analytics",
     "integrations.api_keys",
     "integrations.otp",
+    "integrations.nawa",
 ]
 
 MIDDLEWARE = [

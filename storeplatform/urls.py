@@ -10,7 +10,13 @@ from rest_framework.routers import SimpleRouter
 
 from integrations.api_keys.views import ApiKeyViewSet, WhoAmI
 from integrations.catalog.views import CatalogInventory, CatalogMovements, CatalogProducts
-from integrations.orders.views import KeyLabels, KeyOrders, KeyReturnRequests
+from integrations.nawa.views import NawaWebhooks
+from integrations.orders.views import (
+    KeyDeliveryCompanies,
+    KeyLabels,
+    KeyOrders,
+    KeyReturnRequests,
+)
 from store_modules.analytics.views import Analytics
 from store_modules.cashier.views import CashierView, SaleViewSet, SessionViewSet
 from store_modules.catalog.views import (
@@ -20,6 +26,12 @@ from store_modules.catalog.views import (
     ProductViewSet,
 )
 from store_modules.customers.views import CustomerViewSet
+from store_modules.delivery.views import (
+    DeliveryCompanies,
+    DispatchViewSet,
+    LinkViewSet,
+    SettlementViewSet,
+)
 from store_modules.discounts.views import CodeViewSet, RuleViewSet
 from store_modules.expenses.views import ExpenseViewSet
 from store_modules.geography.views import AddressReference
@@ -61,6 +73,9 @@ store_router.register("shipping/rules", ShippingRuleViewSet)
 store_router.register("package-sizes", PackageSizeViewSet)
 store_router.register("print-templates", PrintTemplateViewSet)
 store_router.register("expenses", ExpenseViewSet)
+store_router.register("delivery-providers/links", LinkViewSet)
+store_router.register("dispatches", DispatchViewSet)
+store_router.register("settlements", SettlementViewSet)
 store_router.register("cashier/sessions", SessionViewSet)
 store_router.register("imports", ImportViewSet)
 store_router.register("cashier/sales", SaleViewSet, basename="sale")
@@ -103,6 +118,7 @@ address_paths: list[URLPattern | URLResolver] = [
 ]
 
 store_paths: list[URLPattern | URLResolver] = [
+    path("delivery-companies", deed(DeliveryCompanies, get="list")),
     path("order-statuses", deed(OrderStatuses, get="list")),
     path("orders/labels", deed(Labels, post="labels")),
     path("analytics/sales", deed(Analytics, post="sales")),
@@ -129,6 +145,7 @@ store_paths: list[URLPattern | URLResolver] = [
 ]
 
 key_paths: list[URLPattern | URLResolver] = [
+    path("delivery-companies", deed(KeyDeliveryCompanies, get="list")),
     path("whoami", deed(WhoAmI, get="whoami")),
     path("orders/labels", deed(KeyLabels, post="labels")),
     path("orders/<uuid:order_id>/return-request", deed(KeyReturnRequests, post="ask_for")),
@@ -138,6 +155,7 @@ key_paths: list[URLPattern | URLResolver] = [
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/auth/", include(auth_paths)),
     path("api/v1/address-reference/", include(address_paths)),
+    path("api/v1/integrations/nawa/webhooks", deed(NawaWebhooks, post="receive")),
     path("api/v1/store/integrations/", include([*key_paths, *key_router.urls])),
     path("api/v1/store/", include([*store_paths, *store_router.urls])),
     path("api/v1/openapi.json", openapi_json, name="openapi"),

@@ -24,6 +24,7 @@ from store_modules.orders.models import (
 from store_modules.orders.quoting import Buyer, Quote
 from store_modules.orders.status import PaymentStatus, RemittanceStatus, Status
 from store_modules.orders.totals import Totals
+from store_modules.shipping.services import check_company
 from storeplatform.kernel.database import prepared
 from storeplatform.kernel.errors import NotFound
 from storeplatform.kernel.ids import uuid7
@@ -57,6 +58,7 @@ def place_order(
 ) -> Order:
     """Store a priced order and set its stock aside; call it inside the caller's transaction.
     Raises Conflict `insufficient_stock`, or `duplicate_external_ref` by its constraint."""
+    check_company(actor.store_id, values.get("delivery_company_id"))
     is_draft = bool(values.get("is_draft"))
     now = timezone.now()
     customer = values.get("customer") or buyer_as_customer(priced.shelf.buyer)
@@ -133,6 +135,7 @@ def order_row(
         external_ref=values.get("external_ref") or None,
         scheduled_for=values.get("scheduled_for"),
         metadata=values.get("metadata") or {},
+        delivery_company_id=values.get("delivery_company_id"),
         risk_flags=list(priced.risk_flags),
         items_count=len(priced.lines),
         units_count=sum(line.quantity for line in priced.lines),
