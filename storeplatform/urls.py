@@ -54,6 +54,7 @@ from store_modules.stores.views import AuthView, MeView, SettingsView, StaffView
 from storeplatform.kernel import health
 from storeplatform.kernel.openapi import openapi_json
 from storeplatform.kernel.views import AuditLog
+from tickets.views import Comments, History, TicketViewSet
 
 store_router = SimpleRouter(trailing_slash=False)
 store_router.register("api-keys", ApiKeyViewSet)
@@ -78,6 +79,7 @@ store_router.register("dispatches", DispatchViewSet)
 store_router.register("settlements", SettlementViewSet)
 store_router.register("cashier/sessions", SessionViewSet)
 store_router.register("imports", ImportViewSet)
+store_router.register("tickets", TicketViewSet)
 store_router.register("cashier/sales", SaleViewSet, basename="sale")
 
 key_router = SimpleRouter(trailing_slash=False)
@@ -138,6 +140,8 @@ store_paths: list[URLPattern | URLResolver] = [
     path("cashier/pinned", deed(CashierView, get="pinned", post="pin")),
     path("cashier/pinned/reorder", deed(CashierView, put="reorder")),
     path("cashier/pinned/<uuid:product_id>", deed(CashierView, delete="unpin")),
+    path("tickets/<uuid:ticket_id>/comments", deed(Comments, get="list", post="create")),
+    path("tickets/<uuid:ticket_id>/history", deed(History, get="list")),
     path("settings", deed(SettingsView, get="retrieve", post="create", put="update")),
     path("permissions", deed(StaffView, get="matrix")),
     path("staff", deed(StaffView, get="list", post="create")),

@@ -188,6 +188,7 @@ def test_every_list_searches_filters_and_orders(store, settings, method, path, v
 VALUES = {
     "ManyIds": ANY_ID, "RootOrIds": "root", "ManyWords": "x", "TrueOrFalse": "true", "Number": "1",
     "DayOrInstant": "2026-01-01", "Day": "2026-01-01",
+    "ManyPeople": "me",
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from storeplatform.urls import key_router, store_router
 from tests.clients import client_of, key_client_of, multipart
 from tests.factories import a_customer, a_product, a_store, an_order_body
 from tests.test_surface import VALID_BODIES
+from tickets.models import Ticket
 
 
 def a_category(store):
@@ -87,6 +88,7 @@ MAKE = {
     Expense: made("/expenses", {"amount": "500", "category": "rent", "date": "2026-01-01"}),
     CashierSession: made("/cashier/sessions/open", {"openingFloat": "1000"}),
     ImportJob: an_import,
+    Ticket: made("/tickets", {"subject": "Where is it?"}),
     ApiKey: lambda store: key_client_of(store).key_id,
 }
 LIST_ONLY = {"audit-log", "inventory/movements", "catalog/inventory/movements"}
