@@ -62,6 +62,8 @@ class Environment(BaseSettings):
     OTP_PROVIDER: Words = ["console"]
     OTP_FILE: Path | None = None
     OTP_EXPOSE_CODE: bool = False
+    OUTBOUND_LOOPBACK: bool = False  # webhooks to receivers on this machine, by http too
+    TASKS: Literal["database", "celery"] = "database"  # who runs background tasks
 
     # Secrets: `version:value` with commas, the current one first, or one bare value.
     SECRET_KEY: str = ""  # Django's signing: admin sessions, CSRF
@@ -112,6 +114,8 @@ class Environment(BaseSettings):
             )
         if self.OTP_EXPOSE_CODE:
             raise ValueError("OTP_EXPOSE_CODE shows one-time codes to callers; remove it")
+        if self.OUTBOUND_LOOPBACK:
+            raise ValueError("OUTBOUND_LOOPBACK lets merchants call this machine; remove it")
         if unsafe := {"file", "memory"} & set(self.OTP_PROVIDER):
             raise ValueError(f"OTP_PROVIDER {', '.join(sorted(unsafe))} is for development only")
         return self
@@ -219,6 +223,7 @@ IDEMPOTENCY_RETENTION = timedelta(days=ENV.IDEMPOTENCY_RETENTION_DAYS)
 OTP_PROVIDERS = ENV.OTP_PROVIDER
 OTP_FILE = ENV.OTP_FILE or STATE_DIR / "otp.jsonl"
 OTP_EXPOSE_CODE = ENV.OTP_EXPOSE_CODE
+OUTBOUND_LOOPBACK = ENV.OUTBOUND_LOOPBACK
 JWT_ALGORITHM, JWT_KEY_FILES = ENV.JWT_ALGORITHM, ENV.JWT_KEY_FILES
 API_VERSION = "2026-11-01"
 
@@ -246,6 +251,8 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "axes",
     "channels",
+    "django_tasks",
+    "django_tasks_db",
     "corsheaders",
     "django_filters",
     "drf_spectacular",
@@ -267,6 +274,7 @@ INSTALLED_APPS = [
     "store_modules.analytics",
     "integrations.api_keys",
     "integrations.otp",
+    "integrations.webhooks",
 ]
 
 MIDDLEWARE = [
@@ -387,6 +395,17 @@ LOGGING = {
         "django": {"handlers": [], "propagate": True},
         "django.request": {"level": "ERROR"},
     },
+}
+
+# What django-tasks enqueues with; `kernel.background` is the same over both.
+TASK_ENGINE = ENV.TASKS
+TASKS = {
+    "default": {
+        "BACKEND": "django_tasks_db.DatabaseBackend"
+        if TASK_ENGINE == "database"
+        else "storeplatform.kernel.celery_tasks.CeleryBackend",
+        "QUEUES": ["default"],
+    }
 }
 
 REST_FRAMEWORK = {

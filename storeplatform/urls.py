@@ -11,6 +11,8 @@ from rest_framework.routers import SimpleRouter
 from integrations.api_keys.views import ApiKeyViewSet, WhoAmI
 from integrations.catalog.views import CatalogInventory, CatalogMovements, CatalogProducts
 from integrations.orders.views import KeyLabels, KeyOrders, KeyReturnRequests
+from integrations.webhooks.feed import EventFeed
+from integrations.webhooks.views import Deliveries, EndpointViewSet
 from store_modules.analytics.views import Analytics
 from store_modules.cashier.views import CashierView, SaleViewSet, SessionViewSet
 from store_modules.catalog.views import (
@@ -52,6 +54,7 @@ store_router.register("print-templates", PrintTemplateViewSet)
 store_router.register("expenses", ExpenseViewSet)
 store_router.register("cashier/sessions", SessionViewSet)
 store_router.register("cashier/sales", SaleViewSet, basename="sale")
+store_router.register("webhooks", EndpointViewSet)
 
 key_router = SimpleRouter(trailing_slash=False)
 key_router.register("orders", KeyOrders, basename="key-orders")
@@ -104,12 +107,16 @@ store_paths: list[URLPattern | URLResolver] = [
     path("cashier/pinned/<uuid:product_id>", deed(CashierView, delete="unpin")),
     path("settings", deed(SettingsView, get="retrieve", post="create", put="update")),
     path("permissions", deed(StaffView, get="matrix")),
+    path("webhooks/<uuid:pk>/deliveries", deed(Deliveries, get="list")),
+    path("webhooks/<uuid:pk>/deliveries/<uuid:delivery_id>", deed(Deliveries, get="retrieve")),
+    path("webhooks/<uuid:pk>/deliveries/<uuid:delivery_id>/retry", deed(Deliveries, post="retry")),
     path("staff", deed(StaffView, get="list", post="create")),
     path("staff/<uuid:user_id>", deed(StaffView, get="retrieve", put="update", delete="destroy")),
 ]
 
 key_paths: list[URLPattern | URLResolver] = [
     path("whoami", deed(WhoAmI, get="whoami")),
+    path("events", deed(EventFeed, get="events")),
     path("orders/labels", deed(KeyLabels, post="labels")),
     path("orders/<uuid:order_id>/return-request", deed(KeyReturnRequests, post="ask_for")),
     path("orders/<uuid:order_id>/return-requests", deed(KeyReturnRequests, get="of_order")),
