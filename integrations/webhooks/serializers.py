@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.db.models import Case, F, Func, Q, Value, When
+from django.db.models import Case, F, Q, Value, When
 from django.db.models import TextField as SqlText
 from django.db.models.functions import Cast, Concat, Replace
 from rest_framework import serializers
@@ -80,18 +80,16 @@ class EndpointSerializer(WireSerializer[Endpoint]):
 
 def evt(column: str) -> Any:
     """A message id as it is sent."""
-    bare = Replace(Cast(F(column), SqlText()), Value("-"), Value(""))
+    bare = Replace(
+        Cast(F(column), SqlText()),
+        Value("-", output_field=SqlText()),
+        Value("", output_field=SqlText()),
+    )
     return Case(
         When(Q(**{f"{column}__isnull": True}), then=Value(None)),
-        default=Concat(Value(PREFIX), bare, output_field=SqlText()),
+        default=Concat(Value(PREFIX, output_field=SqlText()), bare, output_field=SqlText()),
         output_field=SqlText(),
     )
-
-
-class JSONValue(Func):
-    """Stored JSON text as JSON."""
-
-    template = "(%(expressions)s)::json"
 
 
 class DeliverySerializer(WireSerializer[Delivery]):
