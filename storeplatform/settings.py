@@ -71,6 +71,8 @@ class Environment(BaseSettings):
     NAWA_TIMEOUT_SECONDS: float = Field(
         default=10, gt=0, le=60, validation_alias="Nawa__TimeoutSeconds"
     )
+    OUTBOUND_LOOPBACK: bool = False  # webhooks to receivers on this machine, by http too
+    TASKS: Literal["database", "celery"] = "database"  # who runs background tasks
 
     # Secrets: `version:value` with commas, the current one first, or one bare value.
     SECRET_KEY: str = ""  # Django's signing: admin sessions, CSRF
@@ -121,6 +123,8 @@ class Environment(BaseSettings):
             )
         if self.OTP_EXPOSE_CODE:
             raise ValueError("OTP_EXPOSE_CODE shows one-time codes to callers; remove it")
+        if self.OUTBOUND_LOOPBACK:
+            raise ValueError("OUTBOUND_LOOPBACK lets merchants call this machine; remove it")
         if unsafe := {"file", "memory"} & set(self.OTP_PROVIDER):
             raise ValueError(f"OTP_PROVIDER {', '.join(sorted(unsafe))} is for development only")
         return self
@@ -252,6 +256,7 @@ NAWA_WEBHOOK_SECRETS = [
     secret for secret in (ENV.NAWA_WEBHOOK_SECRET, ENV.NAWA_WEBHOOK_SECRET_PREVIOUS) if secret
 ]
 NAWA_TIMEOUT_SECONDS = ENV.NAWA_TIMEOUT_SECONDS
+OUTBOUND_LOOPBACK = ENV.OUTBOUND_LOOPBACK
 JWT_ALGORITHM, JWT_KEY_FILES = ENV.JWT_ALGORITHM, ENV.JWT_KEY_FILES
 API_VERSION = "2026-11-01"
 
@@ -279,6 +284,8 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "axes",
     "channels",
+    "django_tasks",
+    "django_tasks_db",
     "corsheaders",
     "django_filters",
     "drf_spectacular",
@@ -304,6 +311,7 @@ INSTALLED_APPS = [
     "integrations.api_keys",
     "integrations.otp",
     "integrations.nawa",
+    "integrations.webhooks",
 ]
 
 MIDDLEWARE = [
@@ -424,6 +432,17 @@ LOGGING = {
         "django": {"handlers": [], "propagate": True},
         "django.request": {"level": "ERROR"},
     },
+}
+
+# What django-tasks enqueues with; `kernel.background` is the same over both.
+TASK_ENGINE = ENV.TASKS
+TASKS = {
+    "default": {
+        "BACKEND": "django_tasks_db.DatabaseBackend"
+        if TASK_ENGINE == "database"
+        else "storeplatform.kernel.celery_tasks.CeleryBackend",
+        "QUEUES": ["default"],
+    }
 }
 
 REST_FRAMEWORK = {

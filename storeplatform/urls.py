@@ -17,6 +17,8 @@ from integrations.orders.views import (
     KeyOrders,
     KeyReturnRequests,
 )
+from integrations.webhooks.feed import EventFeed
+from integrations.webhooks.views import Deliveries, EndpointViewSet
 from store_modules.analytics.views import Analytics
 from store_modules.cashier.views import CashierView, SaleViewSet, SessionViewSet
 from store_modules.catalog.views import (
@@ -81,6 +83,7 @@ store_router.register("cashier/sessions", SessionViewSet)
 store_router.register("imports", ImportViewSet)
 store_router.register("tickets", TicketViewSet)
 store_router.register("cashier/sales", SaleViewSet, basename="sale")
+store_router.register("webhooks", EndpointViewSet)
 
 key_router = SimpleRouter(trailing_slash=False)
 key_router.register("orders", KeyOrders, basename="key-orders")
@@ -144,6 +147,9 @@ store_paths: list[URLPattern | URLResolver] = [
     path("tickets/<uuid:ticket_id>/history", deed(History, get="list")),
     path("settings", deed(SettingsView, get="retrieve", post="create", put="update")),
     path("permissions", deed(StaffView, get="matrix")),
+    path("webhooks/<uuid:pk>/deliveries", deed(Deliveries, get="list")),
+    path("webhooks/<uuid:pk>/deliveries/<uuid:delivery_id>", deed(Deliveries, get="retrieve")),
+    path("webhooks/<uuid:pk>/deliveries/<uuid:delivery_id>/retry", deed(Deliveries, post="retry")),
     path("staff", deed(StaffView, get="list", post="create")),
     path("staff/<uuid:user_id>", deed(StaffView, get="retrieve", put="update", delete="destroy")),
 ]
@@ -151,6 +157,7 @@ store_paths: list[URLPattern | URLResolver] = [
 key_paths: list[URLPattern | URLResolver] = [
     path("delivery-companies", deed(KeyDeliveryCompanies, get="list")),
     path("whoami", deed(WhoAmI, get="whoami")),
+    path("events", deed(EventFeed, get="events")),
     path("orders/labels", deed(KeyLabels, post="labels")),
     path("orders/<uuid:order_id>/return-request", deed(KeyReturnRequests, post="ask_for")),
     path("orders/<uuid:order_id>/return-requests", deed(KeyReturnRequests, get="of_order")),

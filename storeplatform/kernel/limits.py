@@ -36,6 +36,7 @@ POLICIES = {
         Policy("dashboard", 1200, 60),
         Policy("auth-failure", 20, 60),
         Policy("nawa-inbound", 1200, 60),
+        Policy("webhook-replay", 60, 3600),
     )
 }
 
