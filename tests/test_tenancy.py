@@ -5,6 +5,7 @@ import uuid
 import pytest
 
 from integrations.api_keys.models import ApiKey
+from integrations.webhooks.models import Endpoint
 from store_modules.cashier.models import CashierSession
 from store_modules.catalog.models import Category, InventoryItem, Product
 from store_modules.customers.models import Customer
@@ -81,6 +82,7 @@ MAKE = {
     Expense: made("/expenses", {"amount": "500", "category": "rent", "date": "2026-01-01"}),
     CashierSession: made("/cashier/sessions/open", {"openingFloat": "1000"}),
     ApiKey: lambda store: key_client_of(store).key_id,
+    Endpoint: made("/webhooks", {"url": "https://localhost/hooks", "events": ["*"]}),
 }
 LIST_ONLY = {"audit-log", "inventory/movements", "catalog/inventory/movements"}
 BODIES = {
