@@ -72,6 +72,7 @@ VALID_BODIES = {
     "close": {"countedCash": "1"},
     "move_cash": {"type": "pay_in", "amount": "1", "reason": "x"},
     "render": {"orderId": ANY_ID},
+    "recover": {"since": "2026-01-01T00:00:00Z"},
 }
 
 

@@ -5,6 +5,7 @@ import uuid
 import pytest
 
 from integrations.api_keys.models import ApiKey
+from integrations.webhooks.models import Endpoint
 from store_modules.cashier.models import CashierSession
 from store_modules.catalog.models import Category, InventoryItem, Product
 from store_modules.customers.models import Customer
@@ -90,6 +91,7 @@ MAKE = {
     ImportJob: an_import,
     Ticket: made("/tickets", {"subject": "Where is it?"}),
     ApiKey: lambda store: key_client_of(store).key_id,
+    Endpoint: made("/webhooks", {"url": "https://localhost/hooks", "events": ["*"]}),
 }
 LIST_ONLY = {"audit-log", "inventory/movements", "catalog/inventory/movements"}
 BODIES = {

@@ -505,4 +505,4 @@ def test_amounts_beyond_all_measure_are_refused_and_are_no_fault(api, store):
     ]
 
     for answer in answers:
-        assert (answer.status_code, answer.json()["code"]) == (400, "max_value")
+        assert (answer.status_code, answer.json()["code"]) == (400, "number_too_large")
