@@ -428,6 +428,8 @@ SPECTACULAR_SETTINGS = {
         "PriceSource": "store_modules.orders.models.Source",
         "DiscountType": "store_modules.discounts.models.Type",
         "PrintType": "store_modules.printing.models.PrintTemplate.Type",
+        "ImportKind": "store_modules.spreadsheets.models.ImportJob.Kind",
+        "ImportStatus": "store_modules.spreadsheets.models.ImportJob.Status",
     },
 }
 
