@@ -488,6 +488,8 @@ SPECTACULAR_SETTINGS = {
         "TicketPriority": "tickets.models.Priority",
         "TicketCategory": "tickets.models.Category",
         "PrintType": "store_modules.printing.models.PrintTemplate.Type",
+        "ImportKind": "store_modules.spreadsheets.models.ImportJob.Kind",
+        "ImportStatus": "store_modules.spreadsheets.models.ImportJob.Status",
     },
 }
 
