@@ -488,8 +488,10 @@ SPECTACULAR_SETTINGS = {
         "TicketPriority": "tickets.models.Priority",
         "TicketCategory": "tickets.models.Category",
         "PrintType": "store_modules.printing.models.PrintTemplate.Type",
-        "ImportKind": "store_modules.spreadsheets.models.ImportJob.Kind",
-        "ImportStatus": "store_modules.spreadsheets.models.ImportJob.Status",
+        "DeliveryStatus": "integrations.webhooks.models.Delivery.Status",
+        "DispatchState": "store_modules.delivery.models.Dispatch.State",
+        "SettlementState": "store_modules.delivery.models.Settlement.State",
+        "SettlementSource": "store_modules.delivery.models.Settlement.Source",
     },
 }
 

@@ -16,7 +16,8 @@ from store_modules.catalog.models import InventoryItem, Product, StockMovement
 from storeplatform.kernel.database import prepared
 from storeplatform.kernel.errors import Conflict, Refusal
 from storeplatform.kernel.ids import uuid7
-from storeplatform.kernel.outbox import emit
+from storeplatform.kernel.models import OutboxEvent
+from storeplatform.kernel.outbox import event_of
 from storeplatform.kernel.tenancy import Actor
 
 Reason = StockMovement.Reason
@@ -229,26 +230,34 @@ def opening(item: InventoryItem, actor: Actor) -> StockMovement:
 def announce(item: InventoryItem, was: int) -> None:
     """Tell others that a figure changed; the message carries the new ones. `was` pieces were
     available before."""
+    for event in changed_events(item, was):
+        event.save(force_insert=True)
+
+
+def changed_events(item: InventoryItem, was: int) -> list[OutboxEvent]:
     available = item.quantity_on_hand - item.quantity_reserved
     types = ["inventory.changed"]
     if available <= 0 < was:
         types.append("inventory.out")
     elif item.reorder_point is not None and available <= item.reorder_point < was:
         types.append("inventory.low")
-    for event_type in types:
-        emit(
+    data = {
+        "productId": str(item.product_id),
+        "sku": item.product.sku,
+        "quantityOnHand": item.quantity_on_hand,
+        "quantityReserved": item.quantity_reserved,
+        "quantityAvailable": available,
+    }
+    return [
+        event_of(
             event_type,
             store_id=item.store_id,
             subject_id=item.id,
             sequence=item.version,
-            data={
-                "productId": str(item.product_id),
-                "sku": item.product.sku,
-                "quantityOnHand": item.quantity_on_hand,
-                "quantityReserved": item.quantity_reserved,
-                "quantityAvailable": available,
-            },
+            data=data,
         )
+        for event_type in types
+    ]
 
 
 def begin_tracking(product_id: UUID) -> None:

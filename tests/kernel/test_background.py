@@ -71,7 +71,13 @@ def effects(label):
     return OutboxEvent.objects.filter(type="test.effect", data__label=label).count()
 
 
-def until(condition, seconds=30):
+@transaction.atomic
+def undone_mark(store):
+    background.enqueue(tasks.leave_a_mark, store_id=store, label="undone")
+    raise ZeroDivisionError
+
+
+def until(condition, seconds=90):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -85,9 +91,8 @@ def test_an_engine_keeps_its_promises(engine):
     # Once per effect, however often the id comes; nothing of a transaction that was undone.
     with transaction.atomic():
         task_id = background.enqueue(tasks.leave_a_mark, store_id=store, label="once")
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
-        background.enqueue(tasks.leave_a_mark, store_id=store, label="undone")
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        undone_mark(store)
     until(lambda: effects("once"))
     for _ in range(3):
         background.send(task_id)
@@ -215,7 +220,7 @@ def test_given_up_events_are_run_again(store):
 
 
 @pytest.mark.usefixtures("parallel")
-def test_the_outbox_handles_many_events_a_second(capsys):
+def test_the_outbox_handles_many_events_in_few_batches():
     store = a_store()
     with connection.cursor() as cursor:
         cursor.execute(
@@ -225,13 +230,9 @@ def test_the_outbox_handles_many_events_a_second(capsys):
             [store.pk],
         )
 
-    started = time.monotonic()
-    count = 0
-    while handled := outbox.drain():
-        count += handled
-    took = time.monotonic() - started
+    batches = 0
+    while outbox.drain():
+        batches += 1
 
-    with capsys.disabled():
-        sys.stdout.write(f" {count / took:.0f} events/s ")
-    assert count == 5000
-    assert count / took > 500
+    assert not OutboxEvent.objects.filter(done_at=None).exists()
+    assert batches <= 5000 / outbox.BATCH
