@@ -534,7 +534,7 @@ def test_a_stores_life_tells_of_everything_that_the_catalogue_names(api, key, st
     hook = a_hook(api, receiver)
     shirt = a_product(store, quantity=10)
     item = api.get(f"/inventory?search={shirt.sku}").json()["items"][0]
-    api.put(f"/inventory/{item['id']}", {"reorderPoint": 5})
+    api.put(f"/inventory/{item['id']}", {"quantityOnHand": 10, "reorderPoint": 5})
     order = key.post("/orders", an_order_body(store, (shirt, 5))).json()["id"]  # low
     last = key.post("/orders", an_order_body(store, (shirt, 5))).json()["id"]  # out
     for to in ("confirmed", "shipped", "delivered"):
