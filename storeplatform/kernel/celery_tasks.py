@@ -1,19 +1,15 @@
-"""The other engine: calls go through Redis to Celery workers on any number of machines.
+"""The other engine: calls go through Redis to Celery workers on any number of machines, which
+load `storeplatform.celery_worker`."""
 
-TASKS=celery celery --app storeplatform.kernel.celery_tasks worker
-"""
-
-import os
 from typing import Any
 from uuid import uuid4
 
 from celery import Celery, Task
+from django.conf import settings
 from django.db import close_old_connections, transaction
 from django.utils import timezone
 from django_tasks.backends.base import BaseTaskBackend
 from django_tasks.base import TaskResult, TaskResultStatus
-
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "storeplatform.settings")
 
 
 def broker_url(redis_url: str) -> str:
@@ -25,12 +21,6 @@ def broker_url(redis_url: str) -> str:
 
 
 def make_app() -> Celery:
-    import django
-    from django.apps import apps
-    from django.conf import settings
-
-    if not apps.ready:
-        django.setup()
     app = Celery("storeplatform", broker=broker_url(settings.REDIS_URL))
     app.conf.update(
         task_ignore_result=True,

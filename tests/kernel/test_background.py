@@ -20,7 +20,7 @@ from tests.servers import ROOT
 ENGINES = {
     "database": ["manage.py", "work"],
     "celery": [
-        "-m", "celery", "--app", "storeplatform.kernel.celery_tasks", "worker", "--pool", "solo",
+        "-m", "celery", "--app", "storeplatform.celery_worker", "worker", "--pool", "solo",
         "--loglevel", "ERROR", "--without-gossip", "--without-mingle", "--without-heartbeat",
     ],
 }  # fmt: skip
