@@ -14,7 +14,7 @@ from chat.services import random_text
 from store_modules.stores.authentication import load_actor, store_facts
 from store_modules.stores.models import Store
 from storeplatform.kernel import valkey
-from storeplatform.kernel.crypto import keyed_hash
+from storeplatform.kernel.crypto import keyed_hash, keyed_hashes
 from storeplatform.kernel.errors import Unavailable
 from storeplatform.kernel.ports import Port
 from storeplatform.kernel.tenancy import Actor
@@ -114,18 +114,36 @@ def standing(principal: Principal) -> Actor | None:
     if principal.kind == "api_key":
         return next((found for found in actor_of_key(principal.id) if found), None)
     if principal.kind == "visitor" and principal.session_id:
-        return actor_of_session(principal.session_id)
+        return actor_of_session(principal.session_id, for_hub=True)
     return None
 
 
-def actor_of_session(session_id: UUID) -> Actor | None:
-    """The visitor of a browser; None when the session ended or the store is suspended."""
+def visitor_hashes(token: str) -> list[str]:
+    """What is kept of a visitor token, under every key still known."""
+    return keyed_hashes("TOKEN_KEY", b"visitor" + token.encode())
+
+
+def principal_of_visitor(token: str) -> Principal | None:
+    """The visitor behind a visitor token."""
+    session = VisitorSession.objects.filter(
+        token_hash__in=visitor_hashes(token), expires_at__gt=timezone.now()
+    ).first()
+    if session is None:
+        return None
+    return Principal(session.store_id, "visitor", str(session.visitor_id), session.pk)
+
+
+def actor_of_session(session_id: UUID, *, for_hub: bool = False) -> Actor | None:
+    """The visitor of a browser; None when the session ended or the store is suspended, and on the
+    hub also when the visitor is blocked."""
     session = (
         VisitorSession.objects.select_related("visitor", "store__settings", "channel")
         .filter(pk=session_id, expires_at__gt=timezone.now())
         .first()
     )
     if session is None or session.store.status != Store.Status.ACTIVE:
+        return None
+    if session.visitor.blocked_at is not None and for_hub:
         return None
     return Actor(
         store=store_facts(session.store),

@@ -24,12 +24,13 @@ from chat.models import (
 from chat.serializers import (
     Accepted,
     Assignment,
-    ChatAttachmentSerializer,
     Blocking,
     CannedReplySerializer,
     Changes,
     ChannelSerializer,
     ChannelWithSecret,
+    ChatAttachmentSerializer,
+    ChatUpload,
     ConversationBody,
     ConversationSerializer,
     Cursors,
@@ -40,7 +41,6 @@ from chat.serializers import (
     Snoozing,
     TeamMessageBody,
     Typing,
-    ChatUpload,
     VisitorSerializer,
     read_to,
 )

@@ -33,7 +33,7 @@ from chat.serializers import (
 from chat.services import Draft
 from chat.views import Attachments, OfConversation, SeqPages, token_response
 from store_modules.stores.models import Store
-from storeplatform.kernel.crypto import keyed_hash, keyed_hashes
+from storeplatform.kernel.crypto import keyed_hash
 from storeplatform.kernel.errors import Denied, NotFound, Unauthenticated
 from storeplatform.kernel.limits import POLICIES, Bucket, charge, refuse_over
 from storeplatform.kernel.parsing import dumps
@@ -66,7 +66,7 @@ class VisitorAuthentication(BaseAuthentication):
         scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             return None
-        hashes = keyed_hashes("TOKEN_KEY", b"visitor" + token.strip().encode())
+        hashes = hub_tokens.visitor_hashes(token.strip())
         session = (
             VisitorSession.objects.select_related("channel")
             .filter(token_hash__in=hashes, expires_at__gt=timezone.now())

@@ -27,7 +27,15 @@ from integrations.chat.views import (
     KeyFeed,
     KeyMessages,
 )
-from integrations.orders.views import KeyLabels, KeyOrders, KeyReturnRequests
+from integrations.nawa.views import NawaWebhooks
+from integrations.orders.views import (
+    KeyDeliveryCompanies,
+    KeyLabels,
+    KeyOrders,
+    KeyReturnRequests,
+)
+from integrations.webhooks.feed import EventFeed
+from integrations.webhooks.views import Deliveries, EndpointViewSet
 from store_modules.analytics.views import Analytics
 from store_modules.cashier.views import CashierView, SaleViewSet, SessionViewSet
 from store_modules.catalog.views import (
@@ -37,6 +45,12 @@ from store_modules.catalog.views import (
     ProductViewSet,
 )
 from store_modules.customers.views import CustomerViewSet
+from store_modules.delivery.views import (
+    DeliveryCompanies,
+    DispatchViewSet,
+    LinkViewSet,
+    SettlementViewSet,
+)
 from store_modules.discounts.views import CodeViewSet, RuleViewSet
 from store_modules.expenses.views import ExpenseViewSet
 from store_modules.geography.views import AddressReference
@@ -79,12 +93,16 @@ store_router.register("shipping/rules", ShippingRuleViewSet)
 store_router.register("package-sizes", PackageSizeViewSet)
 store_router.register("print-templates", PrintTemplateViewSet)
 store_router.register("expenses", ExpenseViewSet)
+store_router.register("delivery-providers/links", LinkViewSet)
+store_router.register("dispatches", DispatchViewSet)
+store_router.register("settlements", SettlementViewSet)
 store_router.register("cashier/sessions", SessionViewSet)
 store_router.register("imports", ImportViewSet)
 store_router.register("tickets", TicketViewSet)
 store_router.register("chat/canned-replies", CannedReplies)
 store_router.register("chat/channels", Channels)
 store_router.register("cashier/sales", SaleViewSet, basename="sale")
+store_router.register("webhooks", EndpointViewSet)
 
 key_router = SimpleRouter(trailing_slash=False)
 key_router.register("orders", KeyOrders, basename="key-orders")
@@ -152,6 +170,7 @@ def chat_paths(
 
 
 store_paths: list[URLPattern | URLResolver] = [
+    path("delivery-companies", deed(DeliveryCompanies, get="list")),
     path("order-statuses", deed(OrderStatuses, get="list")),
     path("orders/labels", deed(Labels, post="labels")),
     path("analytics/sales", deed(Analytics, post="sales")),
@@ -178,6 +197,9 @@ store_paths: list[URLPattern | URLResolver] = [
     path("tickets/<uuid:ticket_id>/history", deed(History, get="list")),
     path("settings", deed(SettingsView, get="retrieve", post="create", put="update")),
     path("permissions", deed(StaffView, get="matrix")),
+    path("webhooks/<uuid:pk>/deliveries", deed(Deliveries, get="list")),
+    path("webhooks/<uuid:pk>/deliveries/<uuid:delivery_id>", deed(Deliveries, get="retrieve")),
+    path("webhooks/<uuid:pk>/deliveries/<uuid:delivery_id>/retry", deed(Deliveries, post="retry")),
     path("staff", deed(StaffView, get="list", post="create")),
     path("staff/<uuid:user_id>", deed(StaffView, get="retrieve", put="update", delete="destroy")),
 ]
@@ -185,7 +207,9 @@ store_paths: list[URLPattern | URLResolver] = [
 key_paths: list[URLPattern | URLResolver] = [
     *chat_paths(KeyConversations, KeyMessages, KeyAttachments, KeyFeed),
     path("chat/canned-replies", deed(KeyCannedReplies, get="list")),
+    path("delivery-companies", deed(KeyDeliveryCompanies, get="list")),
     path("whoami", deed(WhoAmI, get="whoami")),
+    path("events", deed(EventFeed, get="events")),
     path("orders/labels", deed(KeyLabels, post="labels")),
     path("orders/<uuid:order_id>/return-request", deed(KeyReturnRequests, post="ask_for")),
     path("orders/<uuid:order_id>/return-requests", deed(KeyReturnRequests, get="of_order")),
@@ -211,6 +235,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/auth/", include(auth_paths)),
     path("api/v1/address-reference/", include(address_paths)),
     path("api/v1/widget/", include(widget_paths)),
+    path("api/v1/integrations/nawa/webhooks", deed(NawaWebhooks, post="receive")),
     path("api/v1/store/integrations/", include([*key_paths, *key_router.urls])),
     path("api/v1/store/", include([*store_paths, *store_router.urls])),
     path("api/v1/openapi.json", openapi_json, name="openapi"),

@@ -76,6 +76,7 @@ VALID_BODIES = {
     "read": {"upToSeq": 0},
     "typing": {"isTyping": True},
     "snooze": {"until": "2099-01-01T00:00:00Z"},
+    "recover": {"since": "2026-01-01T00:00:00Z"},
 }
 
 

@@ -40,6 +40,8 @@ POLICIES = {
         Policy("widget-message", 20, 60),
         Policy("widget-upload", 10, 600),
         Policy("widget-read", 240, 60),
+        Policy("nawa-inbound", 1200, 60),
+        Policy("webhook-replay", 60, 3600),
     )
 }
 
