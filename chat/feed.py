@@ -94,27 +94,21 @@ def head_of(store_id: UUID) -> int:
 def changes(store_id: UUID, after: str, limit: int) -> tuple[list[dict[str, Any]], str, bool]:
     """Up to `limit` events behind a cursor, the cursor behind them, and whether there are more.
     Without a cursor from the oldest kept. Raises Gone when some behind it are forgotten."""
-    start = read_cursor(store_id, after) if after else None
+    head = head_of(store_id)  # before the rows: what it counts is committed
+    start = read_cursor(after, head) if after else None
     rows = FeedEvent.objects.filter(store_id=store_id).order_by("seq")
     found = list(rows.filter(seq__gt=start or 0)[: limit + 1])
-    if start is not None:
-        refuse_gap(store_id, start, found)
-    items = [shown(event) for event in found[:limit]]
-    last = found[:limit][-1].seq if found else (start if start is not None else head_of(store_id))
-    return items, str(last), len(found) > limit
-
-
-def refuse_gap(store_id: UUID, start: int, found: list[FeedEvent]) -> None:
-    is_gap = found[0].seq > start + 1 if found else head_of(store_id) > start
-    if is_gap:
+    first = found[0].seq if found else head + 1
+    if start is not None and first > start + 1:
         raise Gone("gone", "What follows this cursor is no longer kept; read everything anew.")
+    page = found[:limit]
+    last = page[-1].seq if page else (head if start is None else start)
+    return [shown(event) for event in page], str(last), len(found) > limit
 
 
-def read_cursor(store_id: UUID, cursor: str) -> int:
-    if cursor.isascii() and cursor.isdigit() and len(cursor) <= 18:
-        seq = int(cursor)
-        if seq <= head_of(store_id):
-            return seq
+def read_cursor(cursor: str, head: int) -> int:
+    if cursor.isascii() and cursor.isdigit() and len(cursor) <= 18 and int(cursor) <= head:
+        return int(cursor)
     message = "Not a cursor of this feed."
     raise Refusal("invalid_cursor", message, errors={"after": [message]})
 

@@ -68,7 +68,14 @@ def guest(server, shop):
 
 
 @pytest.fixture
-def connect(server):
+def proxy(server):
+    made = Proxy(server.port)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def connect(server, proxy):
     clients = []
 
     def make(library="official", *, hub="store-conversations", url=server.url, **more):
@@ -121,9 +128,8 @@ def test_an_agent_joins_hears_and_acts(connect, desk, guest, shop, library):
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_who_was_away_hears_what_was_missed_once_and_in_order(
-    connect, program, guest, server, library
+    connect, program, guest, proxy, library
 ):
-    proxy = Proxy(server.port)
     agent = connect(library, url=proxy.url)
     agent.invoke("JoinStore", token_of(program))
     talk = begin(guest)
@@ -142,7 +148,6 @@ def test_who_was_away_hears_what_was_missed_once_and_in_order(
     guest.post(f"/conversations/{talk}/messages", json={"text": "after"})
     texts = [heard(agent, "NewCustomerMessage")["data"]["text"] for _ in range(31)]
     assert texts == [*map(str, range(30)), "after"]
-    proxy.close()
 
 
 def test_too_much_to_replay_asks_for_reading_anew(connect, program, guest, shop):
