@@ -21,7 +21,7 @@ $(NPM): tests/signalr/clients/package-lock.json .venv/installed
 	@touch $@
 
 run: .venv/installed ## start everything on port 8000 (PORT, WORKERS, STATE_DIR change it)
-	@OTP_PROVIDER=$${OTP_PROVIDER:-console,file} $(BIN)/python -m storeplatform.run
+	@OTP_PROVIDER=$${OTP_PROVIDER:-console,file} OUTBOUND_LOOPBACK=$${OUTBOUND_LOOPBACK:-true} $(BIN)/python -m storeplatform.run
 
 test: .venv/installed $(NPM) ## run every test on throw-away servers
 	@$(BIN)/python -m pytest -n 2

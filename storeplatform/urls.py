@@ -10,7 +10,15 @@ from rest_framework.routers import SimpleRouter
 
 from integrations.api_keys.views import ApiKeyViewSet, WhoAmI
 from integrations.catalog.views import CatalogInventory, CatalogMovements, CatalogProducts
-from integrations.orders.views import KeyLabels, KeyOrders, KeyReturnRequests
+from integrations.nawa.views import NawaWebhooks
+from integrations.orders.views import (
+    KeyDeliveryCompanies,
+    KeyLabels,
+    KeyOrders,
+    KeyReturnRequests,
+)
+from integrations.webhooks.feed import EventFeed
+from integrations.webhooks.views import Deliveries, EndpointViewSet
 from store_modules.analytics.views import Analytics
 from store_modules.cashier.views import CashierView, SaleViewSet, SessionViewSet
 from store_modules.catalog.views import (
@@ -20,6 +28,12 @@ from store_modules.catalog.views import (
     ProductViewSet,
 )
 from store_modules.customers.views import CustomerViewSet
+from store_modules.delivery.views import (
+    DeliveryCompanies,
+    DispatchViewSet,
+    LinkViewSet,
+    SettlementViewSet,
+)
 from store_modules.discounts.views import CodeViewSet, RuleViewSet
 from store_modules.expenses.views import ExpenseViewSet
 from store_modules.geography.views import AddressReference
@@ -42,6 +56,7 @@ from store_modules.stores.views import AuthView, MeView, SettingsView, StaffView
 from storeplatform.kernel import health
 from storeplatform.kernel.openapi import openapi_json
 from storeplatform.kernel.views import AuditLog
+from tickets.views import Comments, History, TicketViewSet
 
 store_router = SimpleRouter(trailing_slash=False)
 store_router.register("api-keys", ApiKeyViewSet)
@@ -61,9 +76,14 @@ store_router.register("shipping/rules", ShippingRuleViewSet)
 store_router.register("package-sizes", PackageSizeViewSet)
 store_router.register("print-templates", PrintTemplateViewSet)
 store_router.register("expenses", ExpenseViewSet)
+store_router.register("delivery-providers/links", LinkViewSet)
+store_router.register("dispatches", DispatchViewSet)
+store_router.register("settlements", SettlementViewSet)
 store_router.register("cashier/sessions", SessionViewSet)
 store_router.register("imports", ImportViewSet)
+store_router.register("tickets", TicketViewSet)
 store_router.register("cashier/sales", SaleViewSet, basename="sale")
+store_router.register("webhooks", EndpointViewSet)
 
 key_router = SimpleRouter(trailing_slash=False)
 key_router.register("orders", KeyOrders, basename="key-orders")
@@ -103,6 +123,7 @@ address_paths: list[URLPattern | URLResolver] = [
 ]
 
 store_paths: list[URLPattern | URLResolver] = [
+    path("delivery-companies", deed(DeliveryCompanies, get="list")),
     path("order-statuses", deed(OrderStatuses, get="list")),
     path("orders/labels", deed(Labels, post="labels")),
     path("analytics/sales", deed(Analytics, post="sales")),
@@ -122,14 +143,21 @@ store_paths: list[URLPattern | URLResolver] = [
     path("cashier/pinned", deed(CashierView, get="pinned", post="pin")),
     path("cashier/pinned/reorder", deed(CashierView, put="reorder")),
     path("cashier/pinned/<uuid:product_id>", deed(CashierView, delete="unpin")),
+    path("tickets/<uuid:ticket_id>/comments", deed(Comments, get="list", post="create")),
+    path("tickets/<uuid:ticket_id>/history", deed(History, get="list")),
     path("settings", deed(SettingsView, get="retrieve", post="create", put="update")),
     path("permissions", deed(StaffView, get="matrix")),
+    path("webhooks/<uuid:pk>/deliveries", deed(Deliveries, get="list")),
+    path("webhooks/<uuid:pk>/deliveries/<uuid:delivery_id>", deed(Deliveries, get="retrieve")),
+    path("webhooks/<uuid:pk>/deliveries/<uuid:delivery_id>/retry", deed(Deliveries, post="retry")),
     path("staff", deed(StaffView, get="list", post="create")),
     path("staff/<uuid:user_id>", deed(StaffView, get="retrieve", put="update", delete="destroy")),
 ]
 
 key_paths: list[URLPattern | URLResolver] = [
+    path("delivery-companies", deed(KeyDeliveryCompanies, get="list")),
     path("whoami", deed(WhoAmI, get="whoami")),
+    path("events", deed(EventFeed, get="events")),
     path("orders/labels", deed(KeyLabels, post="labels")),
     path("orders/<uuid:order_id>/return-request", deed(KeyReturnRequests, post="ask_for")),
     path("orders/<uuid:order_id>/return-requests", deed(KeyReturnRequests, get="of_order")),
@@ -138,6 +166,7 @@ key_paths: list[URLPattern | URLResolver] = [
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/auth/", include(auth_paths)),
     path("api/v1/address-reference/", include(address_paths)),
+    path("api/v1/integrations/nawa/webhooks", deed(NawaWebhooks, post="receive")),
     path("api/v1/store/integrations/", include([*key_paths, *key_router.urls])),
     path("api/v1/store/", include([*store_paths, *store_router.urls])),
     path("api/v1/openapi.json", openapi_json, name="openapi"),

@@ -72,6 +72,7 @@ VALID_BODIES = {
     "close": {"countedCash": "1"},
     "move_cash": {"type": "pay_in", "amount": "1", "reason": "x"},
     "render": {"orderId": ANY_ID},
+    "recover": {"since": "2026-01-01T00:00:00Z"},
 }
 
 
@@ -188,6 +189,7 @@ def test_every_list_searches_filters_and_orders(store, settings, method, path, v
 VALUES = {
     "ManyIds": ANY_ID, "RootOrIds": "root", "ManyWords": "x", "TrueOrFalse": "true", "Number": "1",
     "DayOrInstant": "2026-01-01", "Day": "2026-01-01",
+    "ManyPeople": "me",
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
@@ -21,6 +22,7 @@ from storeplatform.kernel.audit import audit
 from storeplatform.kernel.cache import ShortMemory
 from storeplatform.kernel.errors import Denied, Refusal, Unauthenticated
 from storeplatform.kernel.limits import POLICIES, Bucket
+from storeplatform.kernel.outbox import emit
 from storeplatform.kernel.tenancy import Actor
 
 SCHEME = 'ApiKey realm="store-integrations"'
@@ -124,7 +126,20 @@ def check_address(key: ApiKey, address: str) -> None:
 
 def report_exposed(key_ids: list[str], request: Request) -> None:
     for key in ApiKey.objects.filter(key_id__in=key_ids):
-        audit("api_key.exposed", target=key.key_id, store_id=key.store_id, request=request._request)
+        with transaction.atomic():
+            audit(
+                "api_key.exposed",
+                target=key.key_id,
+                store_id=key.store_id,
+                request=request._request,
+            )
+            emit(
+                "api_key.exposed",
+                store_id=key.store_id,
+                subject_id=key.id,
+                sequence=key.version,
+                data={"keyId": key.key_id, "name": key.name},
+            )
 
 
 class ApiKeySurface:

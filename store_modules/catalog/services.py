@@ -115,7 +115,11 @@ def create_products(
     copy(products)
     copy(items)
     copy(movements)
-    copy([event_about(product, "product.created") for product in products])
+    events = [event_about(product, "product.created") for product in products]
+    for item in items:
+        if item.quantity_on_hand:
+            events += stock.changed_events(item, was=0)
+    copy(events)
     return products
 
 

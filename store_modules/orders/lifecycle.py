@@ -31,6 +31,7 @@ from store_modules.orders.status import (
     allowed,
 )
 from storeplatform.kernel.errors import Conflict, Refusal
+from storeplatform.kernel.models import OutboxEvent
 from storeplatform.kernel.tenancy import Actor
 
 ZERO = Decimal(0)
@@ -67,7 +68,7 @@ def transition(
             f"An order that is {order.status} does not become {to} like this.",
             details={"current": {"status": order.status}, "allowed": list(ways)},
         )
-    before = order.status
+    before, paid, remittance = order.status, order.amount_paid, order.remittance_status
     with counted_anew(order):
         EFFECTS[to](order, actor, reason, lines)
         order.status = to
@@ -77,7 +78,12 @@ def transition(
     event_row(order, actor, kind, from_status=before, to_status=to, reason=reason).save(
         force_insert=True
     )
-    outbox_row(order, EVENTS.get(to, "order.status_changed")).save(force_insert=True)
+    events = [EVENTS.get(to, "order.status_changed")]
+    if order.amount_paid > paid:
+        events.append("payment.collected")
+    if order.remittance_status == RemittanceStatus.REMITTED != remittance:
+        events.append("payment.remitted")
+    OutboxEvent.objects.bulk_create([outbox_row(order, event) for event in events])
     return order
 
 
@@ -144,12 +150,13 @@ def ship(order: Order, actor: Actor, reason: str | None, lines: Lines) -> None:
             if item.inventory_item_id is None:
                 continue
             shelf = shelves[item.inventory_item_id]
+            available = shelf.quantity_on_hand - shelf.quantity_reserved
             shelf.quantity_reserved -= item.quantity_reserved
             item.quantity_reserved = 0
-            if shelf.quantity_on_hand - shelf.quantity_reserved < item.quantity:
-                available = shelf.quantity_on_hand - shelf.quantity_reserved
+            free = shelf.quantity_on_hand - shelf.quantity_reserved
+            if free < item.quantity:
                 raise stock.insufficient(
-                    [{"sku": item.sku, "requested": item.quantity, "available": available}]
+                    [{"sku": item.sku, "requested": item.quantity, "available": free}]
                 )
             stock.move(
                 shelf,
@@ -159,6 +166,7 @@ def ship(order: Order, actor: Actor, reason: str | None, lines: Lines) -> None:
                 unit_cost=item.unit_cost,
                 ref_type="order",
                 ref_id=order.pk,
+                was=available,
             )
         OrderItem.objects.bulk_update(items, ["quantity_reserved", "inventory_item", "unit_cost"])
         order.shipped_at = timezone.now()

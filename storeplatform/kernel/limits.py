@@ -35,6 +35,8 @@ POLICIES = {
         Policy("integration-store", 1200, 60),
         Policy("dashboard", 1200, 60),
         Policy("auth-failure", 20, 60),
+        Policy("nawa-inbound", 1200, 60),
+        Policy("webhook-replay", 60, 3600),
     )
 }
 

@@ -317,7 +317,7 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
     def narrowed(self, queryset: QuerySet[Any], query: Query) -> QuerySet[Any]:
         """The rows that the query's filters and search leave."""
         if self.filterset_class is not None:
-            queryset = self.filterset_class.apply(query, queryset, self.actor.store)
+            queryset = self.filterset_class.apply(query, queryset, self.actor)
         return self.searched(queryset, query.get("search"))
 
     def ordering_keys(self, query: Query) -> list[Ordering]:

@@ -13,6 +13,7 @@ from store_modules.analytics import figures
 from store_modules.analytics.contributions import KINDS
 from store_modules.analytics.models import CustomerFigure, DayFigure, ProductFigure
 from store_modules.customers.models import Customer
+from store_modules.delivery.models import DeliveryCompany
 from store_modules.orders.figures import counted_anew
 from store_modules.orders.models import Order
 from tests.clients import client_of, key_client_of
@@ -119,7 +120,9 @@ class Walk:
         if (order := self.an_order(*ways)) is None:
             return
         if order.status == "shipped" and self.random.random() < 0.4:
-            Order.objects.filter(pk=order.pk).update(delivery_company_id=uuid4())
+            Order.objects.filter(pk=order.pk).update(
+                delivery_company_id=DeliveryCompany.objects.get(slug="boxy").pk
+            )
         body = {"to": self.random.choice(ways[order.status]), "reason": "refused"}
         if body["to"] == "partially_delivered":
             body["lines"] = self.units(order)
