@@ -12,22 +12,30 @@ from store_modules.analytics.reading import Figures, Scope, Sums, combined, fill
 
 TOP = 50
 OUTCOMES = ("delivered_orders", "refused_orders")
-# A customer is active in the bucket of the first order in the period, so that buckets add up.
-ACTIVE = """
-WITH rows AS ({source}), active AS MATERIALIZED (
-  SELECT customer_id, sum(orders) AS orders, sum(net) AS net, sum(firsts) AS firsts
+TOTAL = """
+SELECT count(*), coalesce(sum(firsts), 0), coalesce(sum(orders), 0) FROM (
+  SELECT sum(orders) AS orders, sum(firsts) AS firsts FROM ({source}) rows
+  GROUP BY customer_id HAVING sum(orders) > 0
+) active
+"""
+# A customer is active in the bucket of the first order in the period, so that buckets add up. Rows
+# that were taken out and not summed up yet make a day look like one with an order; customers who
+# have such rows are looked at by day.
+PARTS = """
+WITH rows AS NOT MATERIALIZED ({source}), active AS MATERIALIZED (
+  SELECT customer_id, sum(orders) AS orders, sum(net) AS net, sum(firsts) AS firsts,
+    min(slot) FILTER (WHERE orders > 0) AS slot, bool_or(orders < 0) AS is_unsettled
   FROM rows GROUP BY customer_id HAVING sum(orders) > 0
 )
-"""
-TOTAL = "SELECT count(*), coalesce(sum(firsts), 0), coalesce(sum(orders), 0) FROM active"
-PARTS = """
-SELECT 'bucket', slot, NULL::uuid AS customer_id, NULL AS key, count(*), sum(firsts), sum(orders),
-  NULL::numeric AS net
-FROM active JOIN (
+SELECT 'bucket', coalesce(settled.slot, active.slot) AS bucket, NULL::uuid AS customer_id,
+  NULL AS key, count(*), sum(firsts), sum(orders), NULL::numeric AS net
+FROM active LEFT JOIN (
   SELECT customer_id, min(slot) AS slot FROM (
-    SELECT customer_id, slot FROM rows GROUP BY customer_id, slot HAVING sum(orders) > 0
+    SELECT customer_id, slot FROM rows
+    WHERE customer_id IN (SELECT customer_id FROM active WHERE is_unsettled)
+    GROUP BY customer_id, slot HAVING sum(orders) > 0
   ) days GROUP BY customer_id
-) begun USING (customer_id) GROUP BY slot
+) settled USING (customer_id) GROUP BY bucket
 UNION ALL (
   SELECT 'best', NULL, customer_id, NULL, 1, 0, orders, net
   FROM active ORDER BY net DESC, customer_id LIMIT %(top)s
@@ -78,7 +86,7 @@ def customers(scope: Scope, period: Period) -> dict[str, Any]:
 def ask(scope: Scope, period: Period, question: str) -> list[tuple[Any, ...]]:
     source, values = Figures(scope, period, CUSTOMERS).source
     with connection.cursor() as cursor:
-        cursor.execute(ACTIVE.format(source=source) + question, values | {"top": TOP})
+        cursor.execute(question.format(source=source), values | {"top": TOP})
         found: list[tuple[Any, ...]] = cursor.fetchall()
     return found
 
