@@ -8,8 +8,25 @@ from drf_spectacular.views import SpectacularSwaggerView
 from rest_framework.renderers import TemplateHTMLRenderer
 from rest_framework.routers import SimpleRouter
 
+from chat.views import (
+    Attachments,
+    CannedReplies,
+    Channels,
+    Conversations,
+    Feed,
+    Messages,
+    Visitors,
+)
+from chat.widget import OwnAttachments, OwnConversations, OwnMessages, Widget
 from integrations.api_keys.views import ApiKeyViewSet, WhoAmI
 from integrations.catalog.views import CatalogInventory, CatalogMovements, CatalogProducts
+from integrations.chat.views import (
+    KeyAttachments,
+    KeyCannedReplies,
+    KeyConversations,
+    KeyFeed,
+    KeyMessages,
+)
 from integrations.nawa.views import NawaWebhooks
 from integrations.orders.views import (
     KeyDeliveryCompanies,
@@ -82,6 +99,8 @@ store_router.register("settlements", SettlementViewSet)
 store_router.register("cashier/sessions", SessionViewSet)
 store_router.register("imports", ImportViewSet)
 store_router.register("tickets", TicketViewSet)
+store_router.register("chat/canned-replies", CannedReplies)
+store_router.register("chat/channels", Channels)
 store_router.register("cashier/sales", SaleViewSet, basename="sale")
 store_router.register("webhooks", EndpointViewSet)
 
@@ -122,6 +141,34 @@ address_paths: list[URLPattern | URLResolver] = [
     path("provinces/<str:code>/areas", deed(AddressReference, get="areas")),
 ]
 
+
+def chat_paths(
+    conversations: Any, messages: Any, attachments: Any, feed: Any
+) -> list[URLPattern | URLResolver]:
+    """What stands under both mounts."""
+    one = "chat/conversations/<uuid:pk>"
+    of_conversation = "chat/conversations/<uuid:conversation_id>/messages"
+    return [
+        path("chat/conversations", deed(conversations, get="list", post="create")),
+        path(one, deed(conversations, get="retrieve", patch="partial_update")),
+        path(f"{one}/assign", deed(conversations, post="assign")),
+        path(f"{one}/read", deed(conversations, post="read")),
+        path(f"{one}/typing", deed(conversations, post="typing")),
+        path(f"{one}/resolve", deed(conversations, post="resolve")),
+        path(f"{one}/reopen", deed(conversations, post="reopen")),
+        path(f"{one}/snooze", deed(conversations, post="snooze")),
+        path(of_conversation, deed(messages, get="list", post="create")),
+        path(
+            f"{of_conversation}/<uuid:message_id>",
+            deed(messages, patch="partial_update", delete="destroy"),
+        ),
+        path("chat/attachments", deed(attachments, post="upload")),
+        path("chat/attachments/<uuid:attachment_id>", deed(attachments, get="download")),
+        path("chat/changes", deed(feed, get="changes")),
+        path("chat/hub-token", deed(feed, post="hub_token")),
+    ]
+
+
 store_paths: list[URLPattern | URLResolver] = [
     path("delivery-companies", deed(DeliveryCompanies, get="list")),
     path("order-statuses", deed(OrderStatuses, get="list")),
@@ -143,6 +190,9 @@ store_paths: list[URLPattern | URLResolver] = [
     path("cashier/pinned", deed(CashierView, get="pinned", post="pin")),
     path("cashier/pinned/reorder", deed(CashierView, put="reorder")),
     path("cashier/pinned/<uuid:product_id>", deed(CashierView, delete="unpin")),
+    *chat_paths(Conversations, Messages, Attachments, Feed),
+    path("chat/visitors/<uuid:pk>", deed(Visitors, get="retrieve", delete="destroy")),
+    path("chat/visitors/<uuid:pk>/block", deed(Visitors, post="block")),
     path("tickets/<uuid:ticket_id>/comments", deed(Comments, get="list", post="create")),
     path("tickets/<uuid:ticket_id>/history", deed(History, get="list")),
     path("settings", deed(SettingsView, get="retrieve", post="create", put="update")),
@@ -155,6 +205,8 @@ store_paths: list[URLPattern | URLResolver] = [
 ]
 
 key_paths: list[URLPattern | URLResolver] = [
+    *chat_paths(KeyConversations, KeyMessages, KeyAttachments, KeyFeed),
+    path("chat/canned-replies", deed(KeyCannedReplies, get="list")),
     path("delivery-companies", deed(KeyDeliveryCompanies, get="list")),
     path("whoami", deed(WhoAmI, get="whoami")),
     path("events", deed(EventFeed, get="events")),
@@ -163,9 +215,26 @@ key_paths: list[URLPattern | URLResolver] = [
     path("orders/<uuid:order_id>/return-requests", deed(KeyReturnRequests, get="of_order")),
 ]
 
+widget_paths: list[URLPattern | URLResolver] = [
+    path("conversations", deed(OwnConversations, get="list", post="create")),
+    path("conversations/<uuid:pk>", deed(OwnConversations, get="retrieve")),
+    path(
+        "conversations/<uuid:conversation_id>/messages",
+        deed(OwnMessages, get="list", post="create"),
+    ),
+    path("conversations/<uuid:pk>/read", deed(OwnConversations, post="read")),
+    path("conversations/<uuid:pk>/typing", deed(OwnConversations, post="typing")),
+    path("attachments", deed(OwnAttachments, post="upload")),
+    path("attachments/<uuid:attachment_id>", deed(OwnAttachments, get="download")),
+    path("hub-token", deed(OwnConversations, post="hub_token")),
+    path("<slug:public_key>/config", deed(Widget, get="config")),
+    path("<slug:public_key>/sessions", deed(Widget, post="sessions")),
+]
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/auth/", include(auth_paths)),
     path("api/v1/address-reference/", include(address_paths)),
+    path("api/v1/widget/", include(widget_paths)),
     path("api/v1/integrations/nawa/webhooks", deed(NawaWebhooks, post="receive")),
     path("api/v1/store/integrations/", include([*key_paths, *key_router.urls])),
     path("api/v1/store/", include([*store_paths, *store_router.urls])),

@@ -5,6 +5,7 @@ import uuid
 import pytest
 from django.utils import timezone
 
+from chat.models import CannedReply, Channel
 from integrations.api_keys.models import ApiKey
 from integrations.webhooks.models import Endpoint
 from store_modules.cashier.models import CashierSession
@@ -20,7 +21,7 @@ from store_modules.shipping.models import PackageSize, ShippingRule
 from store_modules.spreadsheets.models import ImportJob
 from storeplatform.urls import key_router, store_router
 from tests.clients import client_of, key_client_of, multipart
-from tests.factories import a_customer, a_product, a_store, an_order_body
+from tests.factories import a_channel, a_customer, a_product, a_store, an_order_body
 from tests.test_surface import VALID_BODIES
 from tickets.models import Ticket
 
@@ -118,6 +119,10 @@ MAKE = {
     Expense: made("/expenses", {"amount": "500", "category": "rent", "date": "2026-01-01"}),
     CashierSession: made("/cashier/sessions/open", {"openingFloat": "1000"}),
     ImportJob: an_import,
+    Channel: lambda store: a_channel(store).pk,
+    CannedReply: made(
+        "/chat/canned-replies", {"shortcode": "hello", "title": "Hello", "body": "Hello."}
+    ),
     CompanyLink: a_link,
     Dispatch: a_dispatch,
     Settlement: a_settlement,

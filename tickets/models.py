@@ -72,6 +72,9 @@ class Ticket(StoreOwned):
     customer = models.ForeignKey(
         "customers.Customer", on_delete=models.SET_NULL, null=True, related_name="+"
     )
+    conversation = models.ForeignKey(
+        "chat.Conversation", on_delete=models.SET_NULL, null=True, related_name="+"
+    )
     due_at = models.DateTimeField(null=True)
     waiting_since = models.DateTimeField(null=True)
     tags = ArrayField(models.CharField(max_length=50), default=list)

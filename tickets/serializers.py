@@ -57,7 +57,8 @@ class TicketSerializer(WireSerializer[Ticket]):
         model = Ticket
         fields = [
             "id", "number", "subject", "description", "status", "priority", "category",
-            "assigned_user_id", "order", "customer", "due_at", "tags", "owner_type", "owner_id",
+            "assigned_user_id", "order", "customer", "conversation", "due_at", "tags", "owner_type",
+            "owner_id",
             "created_by_user_id", "first_response_at", "resolved_at", "closed_at", "reopen_count",
             "overdue", "version", "created_at", "updated_at",
         ]  # fmt: skip

@@ -36,6 +36,7 @@ class TicketFilters(WireFilterSet):
     assigned_user_id = People("assigned_user_id")
     order_id = Ids("order_id")
     customer_id = Ids("customer_id")
+    conversation_id = Ids("conversation_id")
     overdue = Overdue()
     from_ = Since("created_at")
     to = Until("created_at")

@@ -57,18 +57,33 @@ class ApiKeyAuthentication(BaseAuthentication):
             return None
         key, by_previous = verify(text)
         check_address(key, getattr(request, "client_ip", ""))
-        actor = Actor(
-            store=store_facts(key.store),
-            grants=frozenset(key.scopes),
-            kind="api_key",
-            id=key.key_id,
-            label=key.name,
-        )
+        actor = actor_of(key)
         request.api_key, request.by_previous_secret = key, by_previous  # type: ignore[attr-defined]
         return actor, actor
 
     def authenticate_header(self, request: Request) -> str:
         return SCHEME
+
+
+def actor_of(key: ApiKey) -> Actor:
+    return Actor(
+        store=store_facts(key.store),
+        grants=frozenset(key.scopes),
+        kind="api_key",
+        id=key.key_id,
+        label=key.name,
+    )
+
+
+def standing_actor(key_id: str) -> Actor | None:
+    """The actor of a key as it stands now, for connections that outlast a request; None when it
+    may do nothing any more."""
+    key = load_key(key_id)
+    if key is None or key.revoked_at or key.store.status != Store.Status.ACTIVE:
+        return None
+    if key.expires_at and key.expires_at <= timezone.now():
+        return None
+    return actor_of(key)
 
 
 def verify(text: str) -> tuple[ApiKey, bool]:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from integrations.api_keys.authentication import EXPIRY_NOTICE, keys
 from integrations.api_keys.models import ApiKey
-from integrations.api_keys.tokens import Token, hash_token, new_token
+from integrations.api_keys.tokens import Token, exposed_key_ids, hash_token, new_token
 from storeplatform.kernel.audit import audit
 from storeplatform.kernel.crypto import current
 from storeplatform.kernel.errors import Conflict
@@ -109,6 +109,20 @@ def revoke_key(
             data={"keyId": key.key_id, "name": key.name},
         )
     return key
+
+
+def note_exposed(text: str, address: str) -> None:
+    """A well-formed key was shown where it does not belong: audited, and told to webhooks."""
+    for key in ApiKey.objects.filter(key_id__in=exposed_key_ids(text)):
+        audit("api_key.exposed", target=key.key_id, store_id=key.store_id,
+              changes={"place": "hub", "address": address})  # fmt: skip
+        emit(
+            "api_key.exposed",
+            store_id=key.store_id,
+            subject_id=key.id,
+            sequence=key.version,
+            data={"keyId": key.key_id, "name": key.name, "place": "hub"},
+        )
 
 
 @transaction.atomic

@@ -1,5 +1,6 @@
 """Bearer tokens to actors, for the dashboard surface."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -57,7 +58,8 @@ def load_actor(key: tuple[UUID, UUID]) -> Actor | Exception:
     sign_in = SignIn.objects.select_related("user", "store__settings").filter(pk=sign_in_id).first()
     if sign_in is None or sign_in.revoked_at or sign_in.store_id != store_id:
         return unauthenticated("session_revoked", "This sign-in was ended; sign in again.")
-    return actor_in(sign_in.store, sign_in.user)
+    actor = actor_in(sign_in.store, sign_in.user)
+    return replace(actor, session_id=sign_in_id) if isinstance(actor, Actor) else actor
 
 
 def actor_in(store: Store, user: User) -> Actor | Denied:

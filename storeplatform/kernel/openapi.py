@@ -56,7 +56,7 @@ PROBLEMS = {
 
 
 NO_CONTENT = frozenset({"destroy", "logout", "reset", "change_password", "end_session"})
-CREATING = frozenset({"create", "register", "storefront"})
+CREATING = frozenset({"create", "register", "storefront", "sessions", "upload"})
 
 
 class OperationSchema(AutoSchema):

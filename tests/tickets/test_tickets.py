@@ -99,11 +99,13 @@ def test_an_assignee_is_an_active_member_or_nobody(api, store):
 def test_links_must_belong_to_the_store(api, store):
     order = api.post("/orders", an_order_body(store, (a_product(store), 1))).json()
     theirs = a_customer(a_store())
+    talk = api.post("/chat/conversations", {"visitor": {"name": "Sara"}}).json()["id"]
 
-    made = api.post("/tickets", {"subject": "A", "orderId": order["id"]})
+    made = api.post("/tickets", {"subject": "A", "orderId": order["id"], "conversationId": talk})
     refused = api.post("/tickets", {"subject": "A", "customerId": theirs.pk})
 
     assert made.json()["orderId"] == order["id"]
+    assert made.json()["conversationId"] == talk
     assert refused.status_code == 400
     assert refused.json()["codes"]["customerId"] == ["not_found"]
 
