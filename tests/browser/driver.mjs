@@ -26,7 +26,7 @@ async function open({ page: name, url, width, height, language }) {
   faults.set(name, []);
   page.on("pageerror", (error) => faults.get(name).push(error.message));
   page.on("console", (message) => {
-    if (message.type() === "error") faults.get(name).push(message.text());
+    if (message.type() === "error") faults.get(name).push(`${message.text()} ${message.location().url ?? ""}`);
   });
   pages.set(name, page);
   await page.goto(url, { waitUntil: "load" });
