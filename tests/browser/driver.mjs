@@ -80,6 +80,10 @@ const deeds = {
   resize: async ({ page, width, height }) => page.setViewport({ width, height, isMobile: width < 600, hasTouch: width < 600 }),
   shot: async ({ page, path }) => { await page.screenshot({ path }); },
   faults: async ({ name }) => faults.get(name),
+  close: async ({ page, name }) => {
+    pages.delete(name);
+    await page.browserContext().close();
+  },
 };
 
 process.stdout.write(JSON.stringify({ result: "ready" }) + "\n");
