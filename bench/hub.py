@@ -115,7 +115,8 @@ def start_server(log: Path) -> "subprocess.Popen[bytes]":
         sys.executable, "-m", "uvicorn", "storeplatform.asgi:application", "--port", str(PORT),
         "--workers", "2", "--no-access-log", "--http", "storeplatform.serving:Protocol",
         "--no-proxy-headers", "--loop", "uvloop", "--ws", "websockets-sansio",
-        "--ws-per-message-deflate", "false", "--log-level", "warning",
+        "--ws-per-message-deflate", "false", "--ws-ping-interval", "86400",
+        "--log-level", "warning",
     ]  # fmt: skip
     with log.open("wb") as output:
         server = subprocess.Popen(command, stderr=output, stdout=output)
@@ -132,7 +133,7 @@ class Frames:
     """When messages came, over all sockets."""
 
     def __init__(self) -> None:
-        self.awaited = 0
+        self.awaited = self.lost = 0
         self.all_came = asyncio.Event()
         self.delays: list[float] | None = None
 
@@ -194,6 +195,7 @@ class Socket(asyncio.Protocol):
             self.answer.set_result(frame)
 
     def connection_lost(self, error: Exception | None) -> None:
+        self.frames.lost += 1
         if not self.answer.done():
             self.answer.set_exception(OSError("the server hung up"))
 
@@ -292,7 +294,12 @@ async def one_to_all(
         frames.delays = []
         before = cpu_of(server)
         await desk.say()
-        await asyncio.wait_for(frames.all_came.wait(), 60)
+        try:
+            await asyncio.wait_for(frames.all_came.wait(), 60)
+        except TimeoutError:
+            raise SystemExit(
+                f"{frames.awaited} sockets did not hear the event; {frames.lost} were closed."
+            ) from None
         took.append(max(frames.delays))
         cost.append(cpu_of(server) - before)
         await asyncio.sleep(0.3)
