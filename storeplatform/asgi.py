@@ -1,6 +1,7 @@
 """The application that uvicorn serves: the front, Django behind it, hubs hosted by Channels."""
 
 import os
+from functools import partial
 from typing import Any
 
 from channels.routing import URLRouter
@@ -11,6 +12,8 @@ from django.urls import re_path
 from chat.signalr.server import HubServer
 from chat.signalr.settings import Settings
 from chat.signalr.transports import HubConsumer
+from storeplatform.kernel import notices
+from storeplatform.kernel.cache import forget_too
 from storeplatform.serving import Front
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "storeplatform.settings")
@@ -31,6 +34,7 @@ application = Front(
     wsgi,
     hubs=channels,
     drain=hubs.drain,
+    beside=partial(notices.listen, forget_too),
     threads=settings.THREADS,
     origin=settings.PUBLIC_ORIGIN,
 )

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -83,7 +83,7 @@ def is_draining() -> bool:
 
 class Front:
     """An ASGI application around a WSGI one. `/hubs/…` goes to `hubs`, all websockets too, and
-    `drain` ends what they hold before the server stops."""
+    `drain` ends what they hold before the server stops. `beside` runs as long as it serves."""
 
     def __init__(
         self,
@@ -91,12 +91,13 @@ class Front:
         *,
         hubs: App,
         drain: Callable[[], Awaitable[None]] | None = None,
+        beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
         threads: int = 16,
         limits: Limits | None = None,
         origin: str = "",
     ) -> None:
         self.wsgi = wsgi
-        self.hubs, self.drain = hubs, drain
+        self.hubs, self.drain, self.beside = hubs, drain, beside
         self.limits = limits or Limits()
         self.origin = origin
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="request")
@@ -114,8 +115,11 @@ class Front:
     async def lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         notice_sigterm(self.drain)
+        beside = asyncio.create_task(self.beside()) if self.beside else None
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        if beside:
+            beside.cancel()
         State.draining = True
         deadline = time.monotonic() + self.limits.stop_seconds
         while self.running and time.monotonic() < deadline:
