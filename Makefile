@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export APP_ENV ?= development
 
-.PHONY: help run test check migrations bench demo-retail
+.PHONY: help run test check migrations bench demo-retail fake-nawa
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
@@ -34,3 +34,6 @@ bench: .venv/installed ## measure requests per second on production settings
 
 demo-retail: .venv/installed ## import a month of real orders into a running server
 	@$(BIN)/python examples/online_retail.py
+
+fake-nawa: .venv/installed ## a stand-in for the provider Nawa on port 8099 (DOCS/03-integrations/nawa.md)
+	@$(BIN)/python -m tests.fakes
