@@ -18,7 +18,8 @@ from tests.test_surface import OPERATIONS
 
 WITHOUT_BODY = (
     "/revoke", "/revoke-previous", "/duplicate", "/approve", "/reject", "/complete", "/order",
-    "/purchase-orders/{id}/close", "/return-requests/{id}/cancel",
+    "/purchase-orders/{id}/close", "/return-requests/{id}/cancel", "/dispatches/{id}/cancel",
+    "/dispatches/{id}/retry", "/settlements/{id}/match",
 )  # fmt: skip
 DOCS = Path(__file__).resolve().parent.parent / "DOCS" / "03-integrations"
 ENDPOINTS = (DOCS / "specs/store/endpoints.md").read_text()

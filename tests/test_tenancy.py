@@ -8,6 +8,7 @@ from integrations.api_keys.models import ApiKey
 from store_modules.cashier.models import CashierSession
 from store_modules.catalog.models import Category, InventoryItem, Product
 from store_modules.customers.models import Customer
+from store_modules.delivery.models import CompanyLink, Dispatch, Settlement
 from store_modules.discounts.models import DiscountCode, DiscountRule
 from store_modules.expenses.models import Expense
 from store_modules.orders.models import Order, ReturnRequest
@@ -59,6 +60,24 @@ def a_sale(store):
     return client.post("/cashier/sales", body).json()["id"]
 
 
+def a_dispatch(store):
+    client, order = client_of(store), an_order(store)
+    made("/delivery-providers/links", LINK)(store)
+    client.post(f"/orders/{order}/transition", {"to": "confirmed"})
+    return made("/dispatches", {"orderId": order, "deliveryCompanySlug": "nawa"})(store)
+
+
+def a_settlement(store):
+    made("/delivery-providers/links", LINK)(store)
+    line = {"trackingNumber": "NW-1", "collected": "5000"}
+    body = {
+        "deliveryCompanySlug": "nawa", "reference": "ST-1", "date": "2026-01-01",
+        "declaredTotal": "5000", "lines": [line],
+    }  # fmt: skip
+    return made("/settlements", body)(store)
+
+
+LINK = {"deliveryCompanySlug": "nawa", "username": "shop", "password": "secret"}
 PERCENT = {"name": "Spring", "type": "percentage", "value": "10"}
 
 
@@ -80,6 +99,9 @@ MAKE = {
     PrintTemplate: made("/print-templates", {"name": "A", "type": "Invoice", "body": "x"}),
     Expense: made("/expenses", {"amount": "500", "category": "rent", "date": "2026-01-01"}),
     CashierSession: made("/cashier/sessions/open", {"openingFloat": "1000"}),
+    CompanyLink: made("/delivery-providers/links", LINK),
+    Dispatch: a_dispatch,
+    Settlement: a_settlement,
     ApiKey: lambda store: key_client_of(store).key_id,
 }
 LIST_ONLY = {"audit-log", "inventory/movements", "catalog/inventory/movements"}
