@@ -459,6 +459,9 @@ SPECTACULAR_SETTINGS = {
         "ParcelReason": "store_modules.orders.status.Reason",
         "PriceSource": "store_modules.orders.models.Source",
         "DiscountType": "store_modules.discounts.models.Type",
+        "DispatchState": "store_modules.delivery.models.Dispatch.State",
+        "SettlementState": "store_modules.delivery.models.Settlement.State",
+        "SettlementSource": "store_modules.delivery.models.Settlement.Source",
         "PrintType": "store_modules.printing.models.PrintTemplate.Type",
     },
 }

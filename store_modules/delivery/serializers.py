@@ -183,7 +183,7 @@ class LinesBody(Body):
     lines = SettlementLineBody(many=True, min_length=1, max_length=MAX_LINES)  # type: ignore[call-arg]  # of lists
 
 
-class Acceptance(Body):
+class SettlementAcceptance(Body):
     accept_differences = serializers.BooleanField(default=False)
 
 

@@ -12,7 +12,6 @@ from rest_framework.response import Response
 from store_modules.delivery import dispatching, linking, settlements
 from store_modules.delivery.models import CompanyLink, DeliveryCompany, Dispatch, Settlement
 from store_modules.delivery.serializers import (
-    Acceptance,
     BalanceAnswer,
     CompanySerializer,
     DispatchBody,
@@ -21,6 +20,7 @@ from store_modules.delivery.serializers import (
     LinesBody,
     LinkBody,
     LinkSerializer,
+    SettlementAcceptance,
     SettlementBody,
     SettlementDetail,
     SettlementHead,
@@ -193,7 +193,7 @@ class SettlementViewSet(ListModelMixin, StoreScoped[Settlement]):
     listing_actions = frozenset({"balances"})
     upload_actions = frozenset({"upload"})
     ordering_fields = {"createdAt": "created_at", "date": "date", "reference": "reference"}
-    forms = {"create": SettlementBody, "upload": SettlementHead, "accept": Acceptance}
+    forms = {"create": SettlementBody, "upload": SettlementHead, "accept": SettlementAcceptance}
 
     def row_response(self, pk: Any, status: int = 200) -> Response:
         return answer(self, self.get_queryset().filter(pk=pk), SettlementDetail, status)

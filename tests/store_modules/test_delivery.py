@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from integrations.nawa import client as nawa_client
 from integrations.nawa import webhooks
-from store_modules.analytics.models import Figure
+from store_modules.analytics.models import DayFigure
 from store_modules.delivery import tracking
 from store_modules.delivery.matching import Claim, Known, differences
 from store_modules.delivery.models import (
@@ -652,7 +652,7 @@ def test_figures_follow_the_fee_of_a_settlement(api, store, nawa, link):
 
     api.post(f"/settlements/{settled['id']}/accept")
 
-    days = Figure.objects.filter(store=store)
+    days = DayFigure.objects.filter(store=store)
     assert sum(day.delivery_cost for day in days) == 3000
     assert sum(day.cash_remitted for day in days) == 25_000
 
