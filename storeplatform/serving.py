@@ -1,4 +1,5 @@
 """The front between uvicorn and Django: whole bodies under limits, then WSGI on a thread pool.
+Hubs and their sockets stay on the event loop.
 
 Django's WSGI handler on threads answers several times as many requests as its ASGI handler, and a
 body that is read before a thread is taken lets slow clients hold nothing but a socket
@@ -7,13 +8,14 @@ body that is read before a thread is taken lets slow clients hold nothing but a 
 
 import asyncio
 import io
+import logging
 import re
 import signal
 import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +32,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
+HUBS = "/hubs/"
 STREAM_CHUNKS = 8  # made ahead of the client
 MEBIBYTE = 2**20
 
@@ -64,6 +67,11 @@ class Refused(Exception):
         self.status, self.code, self.title = status, code, title
 
 
+class BrokenOff(Exception):
+    """An answer that was being sent cannot be finished; its connection is closed, so that the
+    client does not take what it has for the whole."""
+
+
 class State:
     draining = False
 
@@ -74,19 +82,21 @@ def is_draining() -> bool:
 
 
 class Front:
-    """An ASGI application around a WSGI one. Websockets go to `websocket`."""
+    """An ASGI application around a WSGI one. `/hubs/…` goes to `hubs`, all websockets too, and
+    `drain` ends what they hold before the server stops."""
 
     def __init__(
         self,
         wsgi: Callable[..., Iterable[bytes]],
         *,
-        websocket: App,
+        hubs: App,
+        drain: Callable[[], Awaitable[None]] | None = None,
         threads: int = 16,
         limits: Limits | None = None,
         origin: str = "",
     ) -> None:
         self.wsgi = wsgi
-        self.websocket = websocket
+        self.hubs, self.drain = hubs, drain
         self.limits = limits or Limits()
         self.origin = origin
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="request")
@@ -97,13 +107,13 @@ class Front:
         if scope["type"] == "http":
             await self.http(scope, receive, send)
         elif scope["type"] == "websocket":
-            await self.websocket(scope, receive, send)
+            await self.hubs(scope, receive, send)
         else:
             await self.lifespan(receive, send)
 
     async def lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        notice_sigterm()
+        notice_sigterm(self.drain)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         State.draining = True
@@ -118,6 +128,9 @@ class Front:
         request_id = ""
         try:
             headers = self.read_headers(scope)
+            if scope["path"].startswith(HUBS):
+                await self.hubs(scope, receive, send)
+                return
             request_id = request_id_of(headers)
             body = await self.read_body(scope, headers, receive)
             if body is None:
@@ -126,6 +139,8 @@ class Front:
                 raise Refused(503, "unavailable", "The service is busy; try again.")
             environ = environ_of(scope, headers, body, request_id)
             await self.run(environ, send)
+        except BrokenOff:
+            log.warning("answer_broken_off", path=scope["path"])  # and is left without its end
         except Refused as refused:
             await self.refuse(scope, refused, request_id or request_id_of(headers), send)
         except Exception:
@@ -186,7 +201,7 @@ class Front:
     async def run(self, environ: dict[str, Any], send: Send) -> None:
         """Answer on a thread. A streaming answer is passed on while it is made."""
         loop = asyncio.get_running_loop()
-        stream: asyncio.Queue[bytes | None] = asyncio.Queue(STREAM_CHUNKS)
+        stream: asyncio.Queue[bytes | BrokenOff | None] = asyncio.Queue(STREAM_CHUNKS)
         started: asyncio.Future[tuple[int, list[tuple[bytes, bytes]], bytes | None]]
         started = loop.create_future()
         self.running += 1
@@ -201,6 +216,8 @@ class Front:
             return
         try:
             while (chunk := await stream.get()) is not None:
+                if isinstance(chunk, BrokenOff):
+                    raise chunk
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         finally:
@@ -208,6 +225,8 @@ class Front:
                 if stream.full():
                     stream.get_nowait()
                 await asyncio.sleep(0.01)
+            while not stream.empty():
+                stream.get_nowait()
 
     def done(self, job: "asyncio.Future[None]") -> None:
         self.running -= 1
@@ -248,7 +267,7 @@ class Answer:
     environ: dict[str, Any]
     loop: asyncio.AbstractEventLoop
     started: "asyncio.Future[tuple[int, list[tuple[bytes, bytes]], bytes | None]]"
-    stream: "asyncio.Queue[bytes | None]"
+    stream: "asyncio.Queue[bytes | BrokenOff | None]"
     asked: float
     status: int = 500
     headers: list[tuple[bytes, bytes]] | None = None
@@ -285,10 +304,26 @@ class Answer:
 
     def pass_on(self, response: Iterable[bytes]) -> None:
         self.begin(None)
-        for chunk in response:
-            if chunk:
-                asyncio.run_coroutine_threadsafe(self.stream.put(chunk), self.loop).result(60)
-        asyncio.run_coroutine_threadsafe(self.stream.put(None), self.loop).result(60)
+        try:
+            for chunk in response:
+                if chunk:
+                    self.hand_on(chunk)
+        except Exception:
+            self.put(BrokenOff())  # whenever there is room: the thread goes on
+            raise
+        self.hand_on(None)
+
+    def hand_on(self, chunk: bytes | BrokenOff | None) -> None:
+        """Wait for room, at most a minute."""
+        put = self.put(chunk)
+        try:
+            put.result(60)
+        except TimeoutError:
+            put.cancel()
+            raise
+
+    def put(self, chunk: bytes | BrokenOff | None) -> "Future[None]":
+        return asyncio.run_coroutine_threadsafe(self.stream.put(chunk), self.loop)
 
     def fail(self, error: BaseException) -> bool:
         """Hand an error to whoever waits for the beginning; False when it has begun."""
@@ -306,6 +341,14 @@ def set_result(future: "asyncio.Future[Any]", value: Any) -> None:
 def set_exception(future: "asyncio.Future[Any]", error: BaseException) -> None:
     if not future.done():
         future.set_exception(error)
+
+
+def without_refusals(record: logging.LogRecord) -> bool:
+    """uvicorn takes every refused websocket for an error of ours."""
+    return "without completing handshake" not in record.getMessage()
+
+
+logging.getLogger("uvicorn.error").addFilter(without_refusals)
 
 
 def too_large(most: int) -> Refused:
@@ -362,14 +405,30 @@ def header_key(name: bytes) -> str:
     return key
 
 
-def notice_sigterm() -> None:
-    """Remember a SIGTERM before uvicorn, whose handler is installed by now, acts on it."""
+def notice_sigterm(drain: Callable[[], Awaitable[None]] | None) -> None:
+    """Remember a SIGTERM, and drain, before uvicorn, whose handler is installed by now, acts on it.
+    A second one acts at once."""
     before = signal.getsignal(signal.SIGTERM)
+    loop = asyncio.get_running_loop()
+    draining: set[asyncio.Task[None]] = set()
 
-    def handler(number: int, frame: Any) -> None:
-        State.draining = True
+    def stop(number: int, frame: Any) -> None:
         if callable(before):
             before(number, frame)
+
+    async def drain_and_stop() -> None:
+        try:
+            if drain:
+                await drain()
+        finally:
+            stop(signal.SIGTERM, None)
+
+    def handler(number: int, frame: Any) -> None:
+        if State.draining:
+            stop(number, frame)
+        else:
+            State.draining = True
+            loop.call_soon_threadsafe(lambda: draining.add(loop.create_task(drain_and_stop())))
 
     signal.signal(signal.SIGTERM, handler)
 

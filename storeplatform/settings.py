@@ -52,6 +52,7 @@ class Environment(BaseSettings):
     TRUSTED_PROXY_COUNT: int = Field(default=0, ge=0, le=10)
     BEHIND_TLS: bool = False
     RATE_LIMITS: Literal["on", "count", "off"] = "on"
+    HUB: dict[str, int | float] = {}  # numbers of chat/signalr/settings.py by name, as JSON
     IDEMPOTENCY_RETENTION_DAYS: int = Field(default=7, ge=1)
     LOG_LEVEL: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     JWT_ALGORITHM: Literal["HS256", "RS256", "ES256", "EdDSA"] = "HS256"
@@ -70,6 +71,8 @@ class Environment(BaseSettings):
     NAWA_TIMEOUT_SECONDS: float = Field(
         default=10, gt=0, le=60, validation_alias="Nawa__TimeoutSeconds"
     )
+    OUTBOUND_LOOPBACK: bool = False  # webhooks to receivers on this machine, by http too
+    TASKS: Literal["database", "celery"] = "database"  # who runs background tasks
 
     # Secrets: `version:value` with commas, the current one first, or one bare value.
     SECRET_KEY: str = ""  # Django's signing: admin sessions, CSRF
@@ -120,6 +123,8 @@ class Environment(BaseSettings):
             )
         if self.OTP_EXPOSE_CODE:
             raise ValueError("OTP_EXPOSE_CODE shows one-time codes to callers; remove it")
+        if self.OUTBOUND_LOOPBACK:
+            raise ValueError("OUTBOUND_LOOPBACK lets merchants call this machine; remove it")
         if unsafe := {"file", "memory"} & set(self.OTP_PROVIDER):
             raise ValueError(f"OTP_PROVIDER {', '.join(sorted(unsafe))} is for development only")
         return self
@@ -240,6 +245,7 @@ REDIS_URL = ENV.REDIS_URL
 THREADS = ENV.THREADS
 TRUSTED_PROXY_COUNT = ENV.TRUSTED_PROXY_COUNT
 RATE_LIMITS = ENV.RATE_LIMITS
+HUB = ENV.HUB
 IDEMPOTENCY_RETENTION = timedelta(days=ENV.IDEMPOTENCY_RETENTION_DAYS)
 OTP_PROVIDERS = ENV.OTP_PROVIDER
 OTP_FILE = ENV.OTP_FILE or STATE_DIR / "otp.jsonl"
@@ -250,6 +256,7 @@ NAWA_WEBHOOK_SECRETS = [
     secret for secret in (ENV.NAWA_WEBHOOK_SECRET, ENV.NAWA_WEBHOOK_SECRET_PREVIOUS) if secret
 ]
 NAWA_TIMEOUT_SECONDS = ENV.NAWA_TIMEOUT_SECONDS
+OUTBOUND_LOOPBACK = ENV.OUTBOUND_LOOPBACK
 JWT_ALGORITHM, JWT_KEY_FILES = ENV.JWT_ALGORITHM, ENV.JWT_KEY_FILES
 API_VERSION = "2026-11-01"
 
@@ -277,6 +284,8 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "axes",
     "channels",
+    "django_tasks",
+    "django_tasks_db",
     "corsheaders",
     "django_filters",
     "drf_spectacular",
@@ -295,11 +304,15 @@ INSTALLED_APPS = [
     "store_modules.cashier",
     "store_modules.expenses",
     "store_modules.printing",
+    "store_modules.spreadsheets",
     "store_modules.delivery",
     "store_modules.analytics",
+    "chat",
+    "tickets",
     "integrations.api_keys",
     "integrations.otp",
     "integrations.nawa",
+    "integrations.webhooks",
 ]
 
 MIDDLEWARE = [
@@ -422,6 +435,17 @@ LOGGING = {
     },
 }
 
+# What django-tasks enqueues with; `kernel.background` is the same over both.
+TASK_ENGINE = ENV.TASKS
+TASKS = {
+    "default": {
+        "BACKEND": "django_tasks_db.DatabaseBackend"
+        if TASK_ENGINE == "database"
+        else "storeplatform.kernel.celery_tasks.CeleryBackend",
+        "QUEUES": ["default"],
+    }
+}
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["store_modules.stores.authentication.SignInAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["storeplatform.kernel.permissions.HasGrant"],
@@ -459,10 +483,20 @@ SPECTACULAR_SETTINGS = {
         "ParcelReason": "store_modules.orders.status.Reason",
         "PriceSource": "store_modules.orders.models.Source",
         "DiscountType": "store_modules.discounts.models.Type",
+        "ImportKind": "store_modules.spreadsheets.models.ImportJob.Kind",
+        "ImportStatus": "store_modules.spreadsheets.models.ImportJob.Status",
+        "ConversationStatus": "chat.models.Conversation.Status",
+        "MessageType": "chat.models.Message.Type",
+        "MessageDirection": "chat.models.Message.Direction",
+        "ChannelKind": "chat.models.Channel.Kind",
+        "TicketStatus": "tickets.models.Status",
+        "Priority": "tickets.models.Priority",
+        "TicketCategory": "tickets.models.Category",
+        "PrintType": "store_modules.printing.models.PrintTemplate.Type",
+        "DeliveryStatus": "integrations.webhooks.models.Delivery.Status",
         "DispatchState": "store_modules.delivery.models.Dispatch.State",
         "SettlementState": "store_modules.delivery.models.Settlement.State",
         "SettlementSource": "store_modules.delivery.models.Settlement.Source",
-        "PrintType": "store_modules.printing.models.PrintTemplate.Type",
     },
 }
 

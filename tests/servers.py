@@ -17,19 +17,23 @@ ROOT = Path(__file__).resolve().parent.parent
 class RunningServer:
     """uvicorn with the front, ended by its own pid."""
 
-    def __init__(self, workers=2, **environment):
+    def __init__(
+        self, workers=2, application="storeplatform.asgi:application", log=None, **environment
+    ):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = subprocess.Popen(
             [
-                sys.executable, "-m", "uvicorn", "storeplatform.asgi:application",
+                sys.executable, "-m", "uvicorn", application,
                 "--port", str(self.port), "--workers", str(workers), "--no-access-log",
                 "--http", "storeplatform.serving:Protocol", "--ws", "websockets-sansio",
                 "--no-proxy-headers", "--log-level", "warning", "--timeout-graceful-shutdown", "20",
+                "--ws-max-size", str(64 * 1024), "--ws-per-message-deflate", "false",
             ],
             cwd=ROOT,
+            stderr=log,
             env=os.environ
             | {"PORT": str(self.port), "RATE_LIMITS": "off", "LOG_LEVEL": "ERROR"}
             | environment,

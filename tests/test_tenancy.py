@@ -4,7 +4,9 @@ import uuid
 
 import pytest
 
+from chat.models import CannedReply, Channel
 from integrations.api_keys.models import ApiKey
+from integrations.webhooks.models import Endpoint
 from store_modules.cashier.models import CashierSession
 from store_modules.catalog.models import Category, InventoryItem, Product
 from store_modules.customers.models import Customer
@@ -15,10 +17,12 @@ from store_modules.orders.models import Order, ReturnRequest
 from store_modules.printing.models import PrintTemplate
 from store_modules.purchasing.models import PurchaseOrder, Supplier
 from store_modules.shipping.models import PackageSize, ShippingRule
+from store_modules.spreadsheets.models import ImportJob
 from storeplatform.urls import key_router, store_router
-from tests.clients import client_of, key_client_of
-from tests.factories import a_customer, a_product, a_store, an_order_body
+from tests.clients import client_of, key_client_of, multipart
+from tests.factories import a_channel, a_customer, a_product, a_store, an_order_body
 from tests.test_surface import VALID_BODIES
+from tickets.models import Ticket
 
 
 def a_category(store):
@@ -60,6 +64,11 @@ def a_sale(store):
     return client.post("/cashier/sales", body).json()["id"]
 
 
+def an_import(store):
+    file = b"sku,name\nA,a\n"
+    return multipart(client_of(store), "/products/import", "a.csv", file).json()["id"]
+
+
 def a_dispatch(store):
     client, order = client_of(store), an_order(store)
     made("/delivery-providers/links", LINK)(store)
@@ -99,10 +108,17 @@ MAKE = {
     PrintTemplate: made("/print-templates", {"name": "A", "type": "Invoice", "body": "x"}),
     Expense: made("/expenses", {"amount": "500", "category": "rent", "date": "2026-01-01"}),
     CashierSession: made("/cashier/sessions/open", {"openingFloat": "1000"}),
+    ImportJob: an_import,
+    Channel: lambda store: a_channel(store).pk,
+    CannedReply: made(
+        "/chat/canned-replies", {"shortcode": "hello", "title": "Hello", "body": "Hello."}
+    ),
     CompanyLink: made("/delivery-providers/links", LINK),
     Dispatch: a_dispatch,
     Settlement: a_settlement,
+    Ticket: made("/tickets", {"subject": "Where is it?"}),
     ApiKey: lambda store: key_client_of(store).key_id,
+    Endpoint: made("/webhooks", {"url": "https://localhost/hooks", "events": ["*"]}),
 }
 LIST_ONLY = {"audit-log", "inventory/movements", "catalog/inventory/movements"}
 BODIES = {

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from store_modules.analytics import reports
+from store_modules.analytics import customers, reports
 from store_modules.analytics.models import DayFigure
 from store_modules.analytics.periods import Period, PeriodError, read_period
+from store_modules.analytics.reading import Scope
 from store_modules.analytics.serializers import (
     CustomersAnswer,
     ExpensesAnswer,
@@ -20,7 +22,8 @@ from store_modules.analytics.serializers import (
     SalesAnswer,
 )
 from store_modules.stores.models import StoreSettings
-from storeplatform.kernel.errors import Conflict, Refusal
+from storeplatform.kernel.errors import Conflict, Denied, Refusal
+from storeplatform.kernel.parsing import plain
 from storeplatform.kernel.viewsets import StoreScoped
 
 COST = "products.cost"
@@ -53,6 +56,8 @@ class Analytics(StoreScoped[DayFigure]):
 
     def report(self, make: Callable[..., dict[str, Any]], **options: Any) -> Response:
         values = self.body()
+        if "sort" in values:
+            options["sort"] = self.allowed_sort(values["sort"])
         trade = StoreSettings.objects.filter(store_id=self.actor.store_id).first()
         if trade is None:
             raise Conflict(
@@ -71,11 +76,19 @@ class Analytics(StoreScoped[DayFigure]):
             raise Refusal(
                 "validation_error", "There is no such period.", errors={error.field: [message]}
             ) from None
-        scope = reports.Scope(trade.store_id, trade.currency_code)
-        if "sort" in values:
-            options["sort"] = values["sort"]
+        scope = Scope(trade.store_id, trade.currency_code)
         body = heading(trade, period) | make(scope, period, **options)
         return Response(body if self.actor.may(COST) else without_costs(body))
+
+    def allowed_sort(self, sort: str) -> str:
+        """The order by profit tells what goods cost."""
+        if sort == "profit" and not self.actor.may(COST):
+            raise Denied(
+                "missing_permission",
+                f"The order by profit needs {COST}.",
+                details={"requiredPermission": COST},
+            )
+        return sort
 
     def sales(self, request: Request) -> Response:
         """Demand: what was ordered, by the time it was placed."""
@@ -87,7 +100,7 @@ class Analytics(StoreScoped[DayFigure]):
 
     def customers(self, request: Request) -> Response:
         """Who bought, who came back, who refused."""
-        return self.report(reports.customers)
+        return self.report(customers.customers)
 
     def expenses(self, request: Request) -> Response:
         """What was spent, and on what."""
@@ -105,7 +118,7 @@ def heading(trade: StoreSettings, period: Period) -> dict[str, Any]:
         "from": period.shown(period.start),
         "to": period.shown(period.end),
         "granularity": period.granularity,
-        "generatedAt": reports.made_at(),
+        "generatedAt": plain(timezone.now()),
     }
 
 

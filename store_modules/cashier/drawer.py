@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from store_modules.cashier.models import CashierSession, CashierSettings, DrawerEntry
 from storeplatform.kernel.errors import Conflict, Denied, NotFound, Refusal
+from storeplatform.kernel.money import MAX_AMOUNT, format_money
 from storeplatform.kernel.numbers import take_numbers
 from storeplatform.kernel.outbox import emit
 from storeplatform.kernel.ports import Port
@@ -153,6 +154,8 @@ def move_cash(
     session = locked_session(actor.store_id, session_id)
     if kind == Kind.PAY_OUT:
         take_out_of(session, amount)
+    elif cash_in(session) + amount > MAX_AMOUNT:
+        raise refuse("amount", "max_value", f"A drawer holds at most {MAX_AMOUNT}.")
     entry: DrawerEntry = DrawerEntry.objects.create(
         store_id=actor.store_id,
         session=session,
@@ -214,11 +217,12 @@ def close_session(
     session.denominations = denominations
     session.version += 1
     session.save()
+    shown = format_money(variance, actor.store.currency_code)
     emit(
         "cashier.session_closed",
         store_id=session.store_id,
         subject_id=session.pk,
         sequence=session.version,
-        data={"id": str(session.pk), "number": session.number, "variance": str(variance)},
+        data={"id": str(session.pk), "number": session.number, "variance": shown},
     )
     return session

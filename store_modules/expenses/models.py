@@ -37,6 +37,9 @@ class Expense(StoreOwned):
     cashier_session = models.ForeignKey(
         "cashier.CashierSession", on_delete=models.PROTECT, null=True, related_name="+"
     )
+    attachment = models.ForeignKey(  # the bill, kept with a purchase order
+        "purchasing.Attachment", on_delete=models.SET_NULL, null=True, related_name="+"
+    )
     client_ref = models.CharField(max_length=100, null=True)  # noqa: DJ001
     currency_code = models.CharField(max_length=3)
     search_text = search_text("description", "category")

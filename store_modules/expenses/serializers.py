@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from store_modules.cashier.models import CashierSession
 from store_modules.expenses.models import CATEGORIES, Expense
+from store_modules.purchasing.models import Attachment
 from storeplatform.kernel.serializers import Money, StoreRelatedField, WireSerializer
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
@@ -35,12 +36,16 @@ class ExpenseSerializer(WireSerializer[Expense]):
         queryset=CashierSession.objects.all(), required=False, allow_null=True
     )
 
+    attachment = StoreRelatedField(
+        queryset=Attachment.objects.all(), required=False, allow_null=True
+    )
+
     class Meta:
         model = Expense
         snake_case = ["payment_method"]
         fields = [
             "id", "amount", "category", "date", "description", "payment_method", "supplier",
-            "cashier_session", "client_ref", "currency_code", "version", "created_at",
+            "cashier_session", "attachment", "client_ref", "currency_code", "version", "created_at",
             "updated_at",
         ]  # fmt: skip
         read_only_fields = ["currency_code", "version"]

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import structlog
 from django.utils import timezone
 
 from store_modules.catalog import stock
@@ -78,7 +79,7 @@ def place_order(
         lines,
         [payment_row(order, actor, now)] if order.amount_paid else [],
         created_events(order, actor),
-        [outbox_row(order, "order.created")],
+        [outbox_row(order, "order.created"), *paid_at_once(order)],
     )
     if not is_draft:
         put_in(order.pk)
@@ -339,6 +340,10 @@ def created_events(order: Order, actor: Actor) -> list[OrderEvent]:
     return events
 
 
+def paid_at_once(order: Order) -> list[OutboxEvent]:
+    return [outbox_row(order, "payment.collected")] if order.amount_paid else []
+
+
 def outbox_row(order: Order, event_type: str) -> OutboxEvent:
     return OutboxEvent(
         store_id=order.store_id,
@@ -350,8 +355,10 @@ def outbox_row(order: Order, event_type: str) -> OutboxEvent:
             "number": order.number,
             "externalRef": order.external_ref,
             "status": order.status,
+            "paymentStatus": order.payment_status,
             "total": format_money(order.total, order.currency_code),
+            "amountPaid": format_money(Decimal(order.amount_paid), order.currency_code),
             "currencyCode": order.currency_code,
         },
-        request_id="",
+        request_id=structlog.contextvars.get_contextvars().get("request_id", ""),
     )

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from unicodedata import combining
 
 import segno
 from fpdf import FPDF
@@ -77,7 +78,7 @@ class Sheet:
 
     def go_down(self, blocks: list[Block]) -> None:
         """As far as the blocks that follow still fit on the page."""
-        height = sum(self.height_of(block, self.inner) for block in blocks)
+        height = sum(self.height_of(block, self.inner - 2 * indent(block)) for block in blocks)
         if not self.is_roll:
             self.y = max(self.y, self.bottom - height)
 
@@ -85,16 +86,12 @@ class Sheet:
         match block:
             case Table():
                 self.table(block, x, width)
-            case Rule():
-                self.put(block, x, width)
-            case _:  # flush with the text in tables
-                self.put(block, x + PAD, width - 2 * PAD)
-
-    def put(self, block: Block, x: float, width: float) -> None:
-        height = self.height_of(block, width)
-        self.make_room(height)
-        self.draw_at(block, x, self.y, width)
-        self.y += height
+            case _:
+                x, width = x + indent(block), width - 2 * indent(block)
+                height = self.height_of(block, width)
+                self.make_room(height)
+                self.draw_at(block, x, self.y, width)
+                self.y += height
 
     def make_room(self, height: float) -> bool:
         """Whether a new page had to begin."""
@@ -187,8 +184,10 @@ class Sheet:
             blank = len(run.text) - len(run.text.rstrip() if run.is_rtl else run.text.lstrip())
             self.pdf.set_xy(at + blank * self.measure(" "), y)
             self.pdf.set_text_shaping(True, direction="rtl" if run.is_rtl else "ltr")
-            # `cell` sets marks above letters too low; a cell of several lines does not.
-            self.pdf.multi_cell(step + height, height, words, align="L")
+            if any(map(combining, words)):  # `cell` sets marks above letters too low
+                self.pdf.multi_cell(step + height, height, words, align="L")
+            else:
+                self.pdf.cell(step, height, words)
             at += step
 
     # Codes
@@ -289,6 +288,11 @@ class Sheet:
         elif kind == "rows":
             self.pdf.set_draw_color(200)
             self.pdf.line(x, y + height, x + width, y + height)
+
+
+def indent(block: Block) -> float:
+    """Text between tables stands flush with the text in them."""
+    return PAD if isinstance(block, Text | Code) else 0
 
 
 def as_pdf(pages: list[list[Block]], paper: str, direction: str) -> bytes:

@@ -12,7 +12,6 @@ from store_modules.orders.models import Order
 from store_modules.printing import rendering
 from store_modules.printing.markup import as_html
 from store_modules.printing.models import PrintTemplate
-from store_modules.printing.pdf import as_pdf
 from store_modules.printing.rendering import Design
 from store_modules.printing.serializers import (
     LANGUAGES,
@@ -48,6 +47,8 @@ class Printing:
         store = letterhead(self.actor)
         pages = [rendering.page_of(design, orders[pk], store, facts.timezone) for pk in ids]
         if form == "pdf":
+            from store_modules.printing.pdf import as_pdf  # a quarter of a second at each start
+
             response = HttpResponse(
                 as_pdf(pages, design.paper, design.runs), content_type="application/pdf"
             )

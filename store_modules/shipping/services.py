@@ -43,10 +43,10 @@ def save_package(package: PackageSize, values: dict[str, Any]) -> PackageSize:
     created = package._state.adding
     if values.get("is_default"):
         others.filter(is_default=True).update(is_default=False)
+    elif package.is_default and "is_default" in values:
+        raise Conflict("default_required", "Make another size the default instead.")
     elif not others.filter(is_default=True).exists():
         values = {**values, "is_default": True}
-    elif not created and package.is_default and "is_default" in values:
-        raise Conflict("default_required", "Make another size the default instead.")
     for name, value in values.items():
         setattr(package, name, value)
     if not created:

@@ -35,7 +35,13 @@ POLICIES = {
         Policy("integration-store", 1200, 60),
         Policy("dashboard", 1200, 60),
         Policy("auth-failure", 20, 60),
+        Policy("hub-token", 30, 60),
+        Policy("widget-session", 10, 60),
+        Policy("widget-message", 20, 60),
+        Policy("widget-upload", 10, 600),
+        Policy("widget-read", 240, 60),
         Policy("nawa-inbound", 1200, 60),
+        Policy("webhook-replay", 60, 3600),
     )
 }
 

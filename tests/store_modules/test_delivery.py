@@ -219,6 +219,7 @@ def test_lost_answers_make_no_second_shipment(api, store, nawa, link):
     outbox.drain()
     waiting = api.get(f"/dispatches/{made['id']}").json()["state"]
     api.post(f"/dispatches/{made['id']}/retry")
+    OutboxEvent.objects.update(due_at=timezone.now())
     outbox.drain()
 
     assert waiting == "requested"
@@ -324,6 +325,8 @@ def test_a_parcel_taken_back_before_the_company_answered_is_cancelled_there(api,
 
     (shipment,) = nawa.shipments.values()
     accepted(made["id"], shipment["id"], shipment["tracking_number"], "created")
+    OutboxEvent.objects.update(due_at=timezone.now())
+    outbox.drain()
     outbox.drain()
 
     assert shipment["status"] == "cancelled"

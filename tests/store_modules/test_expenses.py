@@ -2,6 +2,10 @@
 
 import pytest
 
+from tests.clients import client_of, multipart
+from tests.factories import a_product, a_store
+from tests.store_modules.test_purchasing import PNG
+
 
 def an_expense(api, **values):
     body = {"amount": "1000", "category": "rent", "date": "2026-03-10"} | values
@@ -43,3 +47,25 @@ def test_an_expense_is_changed_and_deleted(api):
     assert (made["payment_method"], changed["amount"]) == ("card", "2500")
     assert api.delete(f"/expenses/{made['id']}").status_code == 204
     assert api.get(f"/expenses/{made['id']}").status_code == 404
+
+
+def test_an_expense_points_to_its_bill_in_its_own_store(api, store):
+    def a_bill(client, owner):
+        supplier = client.post("/suppliers", {"name": "Basra"}).json()["id"]
+        line = {"productId": a_product(owner).pk, "quantity": 1, "unitCost": "5"}
+        body = {"supplierId": supplier, "items": [line]}
+        path = f"/purchase-orders/{client.post('/purchase-orders', body).json()['id']}/attachments"
+        return path, multipart(client, path, "bill.png", PNG).json()["id"]
+
+    stranger = a_store()
+    path, own = a_bill(api, store)
+    _, theirs = a_bill(client_of(stranger), stranger)
+
+    made = an_expense(api, attachmentId=own)
+    refused = an_expense(api, attachmentId=theirs)
+    api.delete(f"{path}/{own}")
+
+    assert made.status_code == 201, made.content
+    assert made.json()["attachmentId"] == own
+    assert (refused.status_code, "attachmentId" in refused.json()["errors"]) == (400, True)
+    assert api.get(f"/expenses/{made.json()['id']}").json()["attachmentId"] is None

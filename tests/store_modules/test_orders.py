@@ -489,3 +489,21 @@ def test_cash_left_by_a_partial_delivery_is_rounded_again(api, store):
         "8250", "8250", "0",
     )  # fmt: skip
     assert Customer.objects.get().total_spent == 3333
+
+
+def test_amounts_beyond_all_measure_are_refused_and_are_no_fault(api, store):
+    most = 99_999_999_999_999
+    dear = a_product(store, price=most, quantity=10_000)
+    api.post("/cashier/sessions/open", {"openingFloat": str(most)})
+    session = api.get("/cashier/sessions/active").json()["id"]
+    movement = {"type": "pay_in", "amount": "1", "reason": "x"}
+
+    answers = [
+        api.post(ORDERS, an_order_body(store, (dear, 10_000))),
+        api.post(ORDERS, an_order_body(store, (dear, 1), (a_product(store, price=most), 1))),
+        api.post(f"/cashier/sessions/{session}/movements", movement),
+    ]
+
+    for answer in answers:
+        assert answer.status_code == 400
+        assert answer.json()["code"] in ("number_too_large", "max_value")

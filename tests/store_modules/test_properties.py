@@ -32,7 +32,7 @@ from tests.store_modules.test_discounts import NOW
 from tests.store_modules.test_order_rules import ASKED_FOR
 
 FEW = settings(
-    max_examples=15,
+    max_examples=8,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -78,8 +78,9 @@ CHECKS = {
         SELECT o.id FROM orders_order o LEFT JOIN (
           SELECT order_id, sum(amount) AS amount FROM delivery_cashentry GROUP BY order_id
         ) entry ON entry.order_id = o.id
-        WHERE entry.amount < 0 OR (coalesce(entry.amount, 0) > 0)
-          <> (o.remittance_status IN ('with_courier', 'disputed'))
+        WHERE (o.remittance_status IN ('with_courier', 'disputed'))
+            <> (coalesce(entry.amount, 0) > 0)
+          OR entry.amount < 0
         UNION ALL SELECT line.id FROM delivery_settlementline line LEFT JOIN (
           SELECT line_id, sum(amount) FILTER (WHERE kind = 'remitted') AS amount
           FROM delivery_cashentry GROUP BY line_id

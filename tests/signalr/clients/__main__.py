@@ -1,0 +1,3 @@
+from tests.signalr.clients import install
+
+install()
