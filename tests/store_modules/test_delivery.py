@@ -11,7 +11,7 @@ from django.utils import timezone
 from integrations.nawa import client as nawa_client
 from integrations.nawa import webhooks
 from store_modules.analytics.models import DayFigure
-from store_modules.delivery import tracking
+from store_modules.delivery import dispatching, tracking
 from store_modules.delivery.matching import Claim, Known, differences
 from store_modules.delivery.models import (
     CashEntry,
@@ -26,11 +26,12 @@ from store_modules.delivery.models import (
 )
 from store_modules.delivery.providers import Report
 from store_modules.orders.models import Order
-from storeplatform.kernel import outbox
+from storeplatform.kernel import background, outbox
 from storeplatform.kernel.models import OutboxEvent
 from tests.clients import ApiClient, client_of, key_client_of
 from tests.factories import a_member, a_product, a_store, an_area, an_order_body
 from tests.fakes import API_KEY, SECRET, FakeNawa
+from tests.worker import make_due, work
 
 PHONE = "+9647701234567"
 LINKS = "/delivery-providers/links"
@@ -71,7 +72,7 @@ def dispatched(api, store, **values):
     order = an_order(api, store, **values)
     made = api.post("/dispatches", {"orderId": order["id"], "deliveryCompanySlug": "nawa"})
     assert made.status_code == 201, made.content
-    outbox.drain()
+    work()
     return order, api.get(f"/dispatches/{made.json()['id']}").json()
 
 
@@ -183,7 +184,7 @@ def test_a_link_with_parcels_stays(api, store, nawa, link):
 
     in_use = api.delete(f"{LINKS}/{link['id']}")
     api.post(f"/dispatches/{made['id']}/cancel")
-    outbox.drain()
+    work()
     gone = api.delete(f"{LINKS}/{link['id']}")
 
     assert (in_use.status_code, in_use.json()["code"]) == (409, "link_in_use")
@@ -216,11 +217,11 @@ def test_lost_answers_make_no_second_shipment(api, store, nawa, link):
     nawa.misbehave("lose", 3)
     made = api.post("/dispatches", {"orderId": order["id"], "deliveryCompanySlug": "nawa"}).json()
 
-    outbox.drain()
+    work()
     waiting = api.get(f"/dispatches/{made['id']}").json()["state"]
     api.post(f"/dispatches/{made['id']}/retry")
-    OutboxEvent.objects.update(due_at=timezone.now())
-    outbox.drain()
+    make_due()
+    work()
 
     assert waiting == "requested"
     assert api.get(f"/dispatches/{made['id']}").json()["state"] == "accepted"
@@ -235,7 +236,7 @@ def test_a_refused_shipment_leaves_the_order_free(api, store, nawa, link):
     body = {"orderId": order["id"], "deliveryCompanySlug": "nawa"}
     made = api.post("/dispatches", body).json()
 
-    outbox.drain()
+    work()
     refused = api.get(f"/dispatches/{made['id']}").json()
     freed = shown(api, order)
     again = api.post("/dispatches", body)
@@ -275,7 +276,7 @@ def test_a_company_gets_its_own_names_of_areas(api, store, nawa, tmp_path):
     order = an_order(api, store)
 
     api.post("/dispatches", {"orderId": order["id"], "deliveryCompanySlug": "boxy"})
-    outbox.drain()
+    work()
 
     (shipment,) = nawa.shipments.values()
     address = shipment["sent"]["address"]
@@ -304,7 +305,7 @@ def test_a_parcel_is_taken_back_while_it_has_not_left(api, store, nawa, link):
     tell(nawa, gone, "picked_up")
 
     api.post(f"/dispatches/{made['id']}/cancel")
-    outbox.drain()
+    work()
     late = api.post(f"/dispatches/{gone['id']}/cancel")
 
     assert api.get(f"/dispatches/{made['id']}").json()["state"] == "cancelled"
@@ -318,17 +319,13 @@ def test_a_parcel_taken_back_before_the_company_answered_is_cancelled_there(api,
     order = an_order(api, store)
     nawa.misbehave("lose", 3)
     made = api.post("/dispatches", {"orderId": order["id"], "deliveryCompanySlug": "nawa"}).json()
-    outbox.drain()  # booked there, but the answer is lost
+    work()  # booked there, but the answer is lost
 
     api.post(f"/dispatches/{made['id']}/cancel")
-    from store_modules.delivery.dispatching import accepted
+    make_due()
+    work()
 
     (shipment,) = nawa.shipments.values()
-    accepted(made["id"], shipment["id"], shipment["tracking_number"], "created")
-    OutboxEvent.objects.update(due_at=timezone.now())
-    outbox.drain()
-    outbox.drain()
-
     assert shipment["status"] == "cancelled"
     assert Dispatch.objects.get().state == "cancelled"
 
@@ -337,8 +334,7 @@ def test_cancelling_an_order_takes_its_parcel_back(api, store, nawa, link):
     order, made = dispatched(api, store)
 
     api.post(f"/orders/{order['id']}/cancel")
-    outbox.drain()
-    outbox.drain()
+    work()
 
     assert api.get(f"/dispatches/{made['id']}").json()["state"] == "cancelled"
     assert [one["status"] for one in nawa.shipments.values()] == ["cancelled"]
@@ -348,12 +344,11 @@ def test_an_order_that_names_its_company_goes_to_it_when_confirmed(api, key, sto
     product = a_product(store)
     body = an_order_body(store, (product, 1), deliveryCompanyId=link["deliveryCompanyId"])
     order = key.post("/orders", body).json()
-    outbox.drain()
+    work()
     before = len(nawa.shipments)
 
     api.post(f"/orders/{order['id']}/transition", {"to": "confirmed"})
-    outbox.drain()
-    outbox.drain()
+    work()
 
     assert (before, len(nawa.shipments)) == (0, 1)
     assert shown(api, order)["fulfillmentStatus"] == "awaiting_pickup"
@@ -367,8 +362,7 @@ def test_what_is_in_the_way_of_that_is_kept(api, key, store, nawa, link):
     order = key.post("/orders", body).json()
 
     api.post(f"/orders/{order['id']}/transition", {"to": "confirmed"})
-    for _ in range(3):
-        outbox.drain()
+    work()
 
     (kept,) = api.get(f"/dispatches?orderId={order['id']}").json()["items"]
     assert (kept["state"], kept["error"][:15]) == ("refused", "pickup_required")
@@ -531,7 +525,7 @@ def test_a_company_that_gives_the_parcel_up_frees_the_order(api, store, nawa, li
 def test_the_facts_of_a_parcel_taken_back_move_nothing(api, store, nawa, link):
     order, made = dispatched(api, store)
     api.post(f"/dispatches/{made['id']}/cancel")
-    outbox.drain()
+    work()
 
     tell(nawa, made, "delivered")
 
@@ -546,12 +540,68 @@ def test_parcels_that_were_not_heard_of_are_asked_for(api, store, nawa, link):
     fresh = tracking.sync()
     Dispatch.objects.update(last_sync_at=timezone.now() - timedelta(hours=2))
     asked = tracking.sync()
+    work()
 
     assert (fresh, asked) == (0, 1)
     assert shown(api, order)["fulfillmentStatus"] == "in_transit"
     Dispatch.objects.update(last_sync_at=None)
     nawa.misbehave("wrong", 9)
-    assert tracking.sync() == 0
+    tracking.sync()
+    work()
+    assert shown(api, order)["fulfillmentStatus"] == "in_transit"
+
+
+def test_events_wait_for_no_company(api, store, nawa, link):
+    order = an_order(api, store)
+    api.post("/dispatches", {"orderId": order["id"], "deliveryCompanySlug": "nawa"})
+    before = len(nawa.calls)
+
+    outbox.drain()
+    tracking.sync()
+    dispatching.ask_again()
+
+    assert len(nawa.calls) == before
+
+
+def test_a_company_that_was_down_for_long_is_asked_again_after_an_hour(api, store, nawa, link):
+    order = an_order(api, store)
+    nawa.misbehave("fail", 999)
+    made = api.post("/dispatches", {"orderId": order["id"], "deliveryCompanySlug": "nawa"}).json()
+    for _ in range(background.MAX_ATTEMPTS):
+        nawa_client.breaker.reset()
+        make_due()
+        work()
+    waiting = api.get(f"/dispatches/{made['id']}").json()
+
+    nawa.faults.clear()
+    nawa_client.breaker.reset()
+    too_early = dispatching.ask_again()
+    Dispatch.objects.update(asked_at=timezone.now() - timedelta(hours=2))
+    asked = dispatching.ask_again()
+    work()
+
+    assert (waiting["state"], waiting["error"]) == ("requested", "No answer: Nawa answered 500.")
+    assert (too_early, asked) == (0, 1)
+    now = api.get(f"/dispatches/{made['id']}").json()
+    assert (now["state"], now["error"]) == ("accepted", "")
+
+
+def test_a_parcel_that_was_taken_back_and_never_taken_is_not_asked_for_again(
+    api, store, nawa, link
+):
+    order = an_order(api, store)
+    nawa.misbehave("fail", 3)
+    made = api.post("/dispatches", {"orderId": order["id"], "deliveryCompanySlug": "nawa"}).json()
+    work()
+    api.post(f"/dispatches/{made['id']}/cancel")
+    nawa.misbehave("refuse")
+    make_due()
+    work()
+
+    Dispatch.objects.exclude(asked_at=None).update(asked_at=timezone.now() - timedelta(hours=2))
+
+    assert dispatching.ask_again() == 0
+    assert Dispatch.objects.get().state == "cancelled"
 
 
 def test_a_report_of_an_unknown_parcel_belongs_to_nobody(db):
@@ -859,7 +909,7 @@ def test_an_order_goes_from_the_storefront_to_its_cash(api, key, store, nawa, li
     order = placed.json()
     api.post(f"/orders/{order['id']}/transition", {"to": "confirmed"})
     made = api.post("/dispatches", {"orderId": order["id"], "deliveryCompanySlug": "nawa"}).json()
-    outbox.drain()
+    work()
     for status, minutes in [("in_transit", 30), ("picked_up", 40), ("delivered", 5)]:
         tell(nawa, made, status, at=minutes_ago(minutes), times=2)
     arrived = shown(api, order)
