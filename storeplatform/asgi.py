@@ -1,4 +1,5 @@
-"""The application that uvicorn serves: the front, Django behind it, hubs hosted by Channels."""
+"""The application that uvicorn serves: the front, Django behind it, hubs hosted by Channels, the
+MCP server at its one path."""
 
 import os
 from typing import Any
@@ -16,6 +17,8 @@ from storeplatform.serving import Front
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "storeplatform.settings")
 wsgi = get_wsgi_application()
 
+from integrations.mcp.gateway import Gateway  # noqa: E402  # its models need Django set up
+
 numbers: dict[str, Any] = settings.HUB
 hub_settings = Settings(
     origins=tuple(settings.CORS_ALLOWED_ORIGINS),
@@ -28,6 +31,7 @@ channels: Any = URLRouter([re_path(r"", HubConsumer.as_asgi(server=hubs))])
 application = Front(
     wsgi,
     hubs=channels,
+    apps={settings.MCP_PATH: Gateway()},
     drain=hubs.drain,
     threads=settings.THREADS,
     origin=settings.PUBLIC_ORIGIN,

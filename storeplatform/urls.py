@@ -10,6 +10,8 @@ from rest_framework.routers import SimpleRouter
 
 from integrations.api_keys.views import ApiKeyViewSet, WhoAmI
 from integrations.catalog.views import CatalogInventory, CatalogMovements, CatalogProducts
+from integrations.mcp.oauth import metadata, pages
+from integrations.mcp.oauth import views as oauth
 from integrations.orders.views import KeyLabels, KeyOrders, KeyReturnRequests
 from store_modules.analytics.views import Analytics
 from store_modules.cashier.views import CashierView, SaleViewSet, SessionViewSet
@@ -115,11 +117,24 @@ key_paths: list[URLPattern | URLResolver] = [
     path("orders/<uuid:order_id>/return-requests", deed(KeyReturnRequests, get="of_order")),
 ]
 
+oauth_paths: list[URLPattern | URLResolver] = [
+    path("authorize", pages.Authorize.as_view(), name="authorize"),
+    path("token", oauth.Token.as_view(), name="token"),
+    path("revoke", oauth.Revoke.as_view(), name="revoke-token"),
+    path("introspect", oauth.Introspect.as_view(), name="introspect"),
+    path("register", oauth.Register.as_view(), name="dcr-register"),
+    path("register/<str:client_id>", oauth.Manage.as_view(), name="dcr-register-management"),
+]
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/auth/", include(auth_paths)),
     path("api/v1/address-reference/", include(address_paths)),
     path("api/v1/store/integrations/", include([*key_paths, *key_router.urls])),
     path("api/v1/store/", include([*store_paths, *store_router.urls])),
+    path("api/v1/oauth/", include((oauth_paths, "oauth2_provider"))),
+    path("agents", pages.ConnectedAgents.as_view()),
+    path("agents/sign-in", pages.SignIn.as_view()),
+    path("agents/sign-out", pages.sign_out),
     path("api/v1/openapi.json", openapi_json, name="openapi"),
     path(
         "docs",
@@ -132,6 +147,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     path("admin/", admin.site.urls),
     path(".well-known/jwks.json", jwks),
+    path(".well-known/oauth-authorization-server", metadata.authorization_server),
+    path(".well-known/oauth-protected-resource", metadata.protected_resource),
+    path(".well-known/oauth-protected-resource/<path:path>", metadata.protected_resource),
     path("health/live", health.live),
     path("health/ready", health.ready),
 ]

@@ -35,6 +35,12 @@ POLICIES = {
         Policy("integration-store", 1200, 60),
         Policy("dashboard", 1200, 60),
         Policy("auth-failure", 20, 60),
+        Policy("agent", 60, 60),
+        Policy("agent-store", 300, 60),
+        Policy("agent-write", 10, 60),
+        Policy("agent-failure", 30, 60),
+        Policy("oauth-token", 60, 60),
+        Policy("oauth-register", 10, 3600),
     )
 }
 
