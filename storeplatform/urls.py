@@ -12,6 +12,13 @@ from integrations.api_keys.views import ApiKeyViewSet, WhoAmI
 from integrations.catalog.views import CatalogInventory, CatalogMovements, CatalogProducts
 from integrations.mcp.oauth import metadata, pages
 from integrations.mcp.oauth import views as oauth
+from integrations.mcp.views import (
+    AgentCallViewSet,
+    AgentSettingsView,
+    AgentViewSet,
+    PendingActionViewSet,
+    RedirectUris,
+)
 from integrations.orders.views import KeyLabels, KeyOrders, KeyReturnRequests
 from store_modules.analytics.views import Analytics
 from store_modules.cashier.views import CashierView, SaleViewSet, SessionViewSet
@@ -54,6 +61,9 @@ store_router.register("print-templates", PrintTemplateViewSet)
 store_router.register("expenses", ExpenseViewSet)
 store_router.register("cashier/sessions", SessionViewSet)
 store_router.register("cashier/sales", SaleViewSet, basename="sale")
+store_router.register("oauth-mcp/agents", AgentViewSet)
+store_router.register("oauth-mcp/calls", AgentCallViewSet)
+store_router.register("oauth-mcp/actions", PendingActionViewSet)
 
 key_router = SimpleRouter(trailing_slash=False)
 key_router.register("orders", KeyOrders, basename="key-orders")
@@ -106,6 +116,10 @@ store_paths: list[URLPattern | URLResolver] = [
     path("cashier/pinned/<uuid:product_id>", deed(CashierView, delete="unpin")),
     path("settings", deed(SettingsView, get="retrieve", post="create", put="update")),
     path("permissions", deed(StaffView, get="matrix")),
+    path("oauth-mcp/settings", deed(AgentSettingsView, get="retrieve", put="update")),
+    path(
+        "oauth-mcp/redirect-uris", deed(RedirectUris, get="list", post="create", delete="destroy")
+    ),
     path("staff", deed(StaffView, get="list", post="create")),
     path("staff/<uuid:user_id>", deed(StaffView, get="retrieve", put="update", delete="destroy")),
 ]

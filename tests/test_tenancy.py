@@ -5,6 +5,8 @@ import uuid
 import pytest
 
 from integrations.api_keys.models import ApiKey
+from integrations.mcp.models import PendingAction
+from integrations.mcp.oauth.models import Agent
 from store_modules.cashier.models import CashierSession
 from store_modules.catalog.models import Category, InventoryItem, Product
 from store_modules.customers.models import Customer
@@ -17,6 +19,7 @@ from store_modules.shipping.models import PackageSize, ShippingRule
 from storeplatform.urls import key_router, store_router
 from tests.clients import client_of, key_client_of
 from tests.factories import a_customer, a_product, a_store, an_order_body
+from tests.mcp.agents import a_pending_action, an_agent
 from tests.test_surface import VALID_BODIES
 
 
@@ -81,8 +84,10 @@ MAKE = {
     Expense: made("/expenses", {"amount": "500", "category": "rent", "date": "2026-01-01"}),
     CashierSession: made("/cashier/sessions/open", {"openingFloat": "1000"}),
     ApiKey: lambda store: key_client_of(store).key_id,
+    Agent: lambda store: an_agent(store).pk,
+    PendingAction: lambda store: a_pending_action(store).pk,
 }
-LIST_ONLY = {"audit-log", "inventory/movements", "catalog/inventory/movements"}
+LIST_ONLY = {"audit-log", "oauth-mcp/calls", "inventory/movements", "catalog/inventory/movements"}
 BODIES = {
     "to": "cancelled",
     "name": "stolen",

@@ -4,6 +4,7 @@ import pytest
 
 from store_modules.stores.models import Membership
 from tests.factories import a_member, a_store, a_user
+from tests.mcp.agents import Wire
 from tests.mcp.people import PASSWORD, Browser
 from tests.servers import RunningServer
 
@@ -16,6 +17,13 @@ def server(django_db_setup, django_db_blocker):
     running.mcp = f"{running.url}/api/v1/store/mcp"
     yield running
     running.stop()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_open():
+    yield
+    while Wire.opened:
+        Wire.opened.pop().http.close()
 
 
 @pytest.fixture

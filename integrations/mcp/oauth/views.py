@@ -82,6 +82,7 @@ class Token(ForPrograms, TokenView):
         """One transaction, so that a code's row stays locked until its tokens are there."""
         with transaction.atomic():
             answer: HttpResponse = super().post(request, *args, **kwargs)
+        answer["Content-Type"] = "application/json"  # of its late errors too
         return answer
 
 
