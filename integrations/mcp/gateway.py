@@ -91,7 +91,8 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.start()
         started = time.perf_counter()
-        headers = dict(scope["headers"])
+        clean = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
+        headers = dict(clean)
         given = headers.get(b"x-request-id", b"")
         request_id = given.decode() if REQUEST_ID.fullmatch(given) else f"req_{uuid7().hex}"
         answer = Sending(send, request_id, own_origin(headers))
@@ -100,7 +101,7 @@ class Gateway:
             call, body = await self.let_in(scope, headers, receive, request_id, started)
             structlog.contextvars.bind_contextvars(request_id=request_id)
             assert self.manager is not None
-            inner = {**scope, "agent_call": call}
+            inner = {**scope, "headers": clean, "agent_call": call}
             await self.manager.handle_request(inner, replay(body, receive), answer)
         except Answered as refused:
             await answer.refuse(refused)
