@@ -20,6 +20,7 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from integrations.mcp import audit, resources
 from integrations.mcp.models import AgentCall
 from integrations.mcp.oauth.metadata import RESOURCE_DOCUMENT
+from integrations.mcp.oauth.scopes import SCOPES
 from integrations.mcp.principal import Call, Principal, principal_of
 from integrations.mcp.registry import TOOLS
 from integrations.mcp.server import make_server, on_thread
@@ -140,11 +141,11 @@ class Gateway:
         missing = missing_scopes(principal, method, name)
         if missing:
             await on_thread(lambda: audit.record(call, Outcome.DENIED))
-            wanted = " ".join(needed_scopes(method, name))
+            wanted = wanted_scopes(principal, needed_scopes(method, name))
             raise Answered(
                 403,
                 "insufficient_scope",
-                f"This needs the scope {wanted}.",
+                f"This needs the scope {needed_scopes(method, name)[0]}.",
                 WWW_Authenticate=challenge("insufficient_scope", wanted),
             )
         return call, body
@@ -267,6 +268,13 @@ def needed_scopes(method: str, name: str) -> tuple[str, ...]:
         tool = TOOLS.get(name)
         return tool.scopes if tool else ()
     return resources.scopes_of(name) if method == "resources/read" else ()
+
+
+def wanted_scopes(principal: Principal, needed: tuple[str, ...]) -> str:
+    """Everything to ask consent for at once: what is granted and what is missing, because some
+    clients ask for just what they are told and would lose the rest."""
+    held = {*principal.scopes, *needed}
+    return " ".join(scope for scope in SCOPES if scope in held)
 
 
 def missing_scopes(principal: Principal, method: str, name: str) -> bool:

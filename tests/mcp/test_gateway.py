@@ -142,7 +142,7 @@ def test_a_call_that_needs_more_names_every_scope_at_once(server, wire, agent):
 
     assert answer.status_code == 403
     assert answer.headers["www-authenticate"] == challenge(
-        server, 'error="insufficient_scope"', 'scope="inventory:write"'
+        server, 'error="insufficient_scope"', 'scope="catalog:read inventory:write"'
     )
     assert AgentCall.objects.get().outcome == "insufficient_scope"
 
@@ -153,7 +153,7 @@ def test_a_resource_that_needs_more_is_refused_alike(wire, agent):
     answer = wire.post("resources/read", {"uri": "store://profile"})
 
     assert answer.status_code == 403
-    assert 'scope="store:read"' in answer.headers["www-authenticate"]
+    assert 'scope="store:read catalog:read"' in answer.headers["www-authenticate"]
 
 
 @pytest.mark.parametrize("era", ["2026-07-28", "2025-11-25", ""])

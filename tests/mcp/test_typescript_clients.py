@@ -30,7 +30,7 @@ def test_a_typescript_agent_goes_all_the_way(server, shop, browser, library):
     agent.stdout.close()
     agent.wait(timeout=30)
 
-    assert "fault" not in facts, facts["stack"]
+    assert "fault" not in facts, (facts["stack"], links)
     assert facts["tools"][0] == "get_store_info"
     assert facts["products"] == facts["refreshed"] == 1
     assert facts["onHand"] == 4

@@ -43,7 +43,7 @@ const provider = {
   saveDiscoveryState: (discovery) => void (kept.discovery = discovery),
 };
 
-let transport;
+let transport, client;
 async function connect() {
   transport = new StreamableHTTPClientTransport(new URL(url), { authProvider: provider });
   const client = new Client({ name: "typescript-agent", version: "1" });
@@ -60,10 +60,17 @@ async function comeBack() {
 
 // Does the work; whenever a person is asked first, waits for the decision and tries anew.
 async function withConsent(work) {
-  for (let tried = 0; tried < 3; tried++) {
+  for (let tried = 0; tried < 4; tried++) {
     try {
       return await work();
     } catch (error) {
+      // The handshake-era client refreshes where it should ask for more, and gives up.
+      if (/after trying upscoping/.test(error.message)) {
+        delete kept.tokens.refresh_token;
+        await transport.close();
+        client = await connect();
+        continue;
+      }
       if (!/unauthorized/i.test(`${error.name} ${error.constructor.name} ${error.message}`))
         throw error;
       await comeBack();
@@ -73,7 +80,7 @@ async function withConsent(work) {
 }
 
 try {
-  let client = await withConsent(connect);
+  client = await withConsent(connect);
   const tools = await client.listTools();
   say({ tools: tools.tools.map((tool) => tool.name) });
   const found = await client.callTool({ name: "list_products", arguments: {} });
