@@ -183,7 +183,9 @@ def product_of(principal: Principal, pk: Any) -> dict[str, Any]:
     if not found:
         raise NotFound("not_found", "There is no such product; try search_products.")
     row = found[0][0]
-    below = rows_of(ProductSerializer, actor, live.filter(parent=pk).order_by("name", "id")[:100])
+    variants = live.filter(parent=pk).order_by("name", "id")[:100]
+    is_parent = row["productType"] == Product.Type.PARENT.value
+    below = rows_of(ProductSerializer, actor, variants) if is_parent else []
     row["variants"] = [one for (one,) in below]
     answer: dict[str, Any] = project(PRODUCT, row, actor.store.currency_code)
     return answer
