@@ -281,9 +281,9 @@ INSTALLED_APPS = [
     "store_modules.analytics",
     "integrations.api_keys",
     "integrations.otp",
+    "oauth2_provider",
     "integrations.mcp.oauth",
     "integrations.mcp",
-    "oauth2_provider",
 ]
 
 MIDDLEWARE = [

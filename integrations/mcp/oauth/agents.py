@@ -61,8 +61,12 @@ def let_in(member: Membership, application: Application, scopes: list[str]) -> A
     return made
 
 
+def revoke_as_operator(agent: Agent, request: Any) -> None:
+    revoke_agent(agent, None, request=request)
+
+
 @transaction.atomic
-def revoke_agent(agent: Agent, actor: Actor, *, request: Any = None) -> None:
+def revoke_agent(agent: Agent, actor: Actor | None, *, request: Any = None) -> None:
     """End everything that was handed to an agent, at once."""
     Agent.objects.filter(pk=agent.pk).update(revoked_at=timezone.now())
     RefreshToken.objects.filter(agent=agent, revoked=None).update(revoked=timezone.now())
@@ -72,6 +76,8 @@ def revoke_agent(agent: Agent, actor: Actor, *, request: Any = None) -> None:
         "agent.revoked",
         target=agent.pk,
         actor=actor,
+        store_id=agent.store_id,
+        label="" if actor else f"operator {request.user}",
         request=request,
         changes={"client": agent.application.client_id, "userId": str(agent.user_id)},
     )
