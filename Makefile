@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export APP_ENV ?= development
 
-.PHONY: help run test check migrations bench demo-retail
+.PHONY: help run test check migrations bench demo-retail demo-chat
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
@@ -23,7 +23,7 @@ tests/%/clients/node_modules/.installed: tests/%/clients/package-lock.json .venv
 	@touch $@
 
 run: .venv/installed ## start everything on port 8000 (PORT, WORKERS, STATE_DIR change it)
-	@OTP_PROVIDER=$${OTP_PROVIDER:-console,file} $(BIN)/python -m storeplatform.run
+	@OTP_PROVIDER=$${OTP_PROVIDER:-console,file} OUTBOUND_LOOPBACK=$${OUTBOUND_LOOPBACK:-true} $(BIN)/python -m storeplatform.run
 
 test: .venv/installed $(NPM) ## run every test on throw-away servers
 	@$(BIN)/python -m pytest -n 2
@@ -44,3 +44,6 @@ bench: .venv/installed ## measure requests per second on production settings
 
 demo-retail: .venv/installed ## import a month of real orders into a running server
 	@$(BIN)/python examples/online_retail.py
+
+demo-chat: .venv/installed $(NPM) ## play a day of a support desk on a running server
+	@$(BIN)/python examples/chat_day.py

@@ -2,7 +2,10 @@
 statements by pgbench, in one run on the project's own servers.
 
 BENCH_SECONDS (5) is the length of each run, BENCH_ORDERS (10000) how many orders the store holds,
-BENCH_MORE_ORDERS (0) adds a second size for the lists, such as 1000000.
+BENCH_MORE_ORDERS (0) adds a second size for the lists, such as 1000000. BENCH_FIGURES
+(100000,1000000) are the sizes at which the reports are read, a thousand orders a day made by
+`manage.py make_orders`; the last one takes a quarter of an hour to fill, nothing skips them.
+BENCH_ONLY runs the lines whose names contain a text.
 """
 
 import json
@@ -13,6 +16,8 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +30,11 @@ from storeplatform.local_servers import LocalServers
 SECONDS = float(os.environ.get("BENCH_SECONDS", "5"))
 ORDERS = int(os.environ.get("BENCH_ORDERS", "10000"))
 MORE_ORDERS = int(os.environ.get("BENCH_MORE_ORDERS", "0"))
+FIGURES = [
+    int(size) for size in os.environ.get("BENCH_FIGURES", "100000,1000000").split(",") if size
+]
+ONLY = os.environ.get("BENCH_ONLY", "")
+ORDERS_A_DAY = 1000
 PRODUCTS = 3000
 PORT = int(os.environ.get("PORT", "8077"))
 SECRETS = (
@@ -44,6 +54,7 @@ def main() -> None:
             "RATE_LIMITS": "count",
             "OTP_PROVIDER": "console",
             "DJANGO_SETTINGS_MODULE": "storeplatform.settings",
+            "DJANGO_ALLOW_ASYNC_UNSAFE": "1",  # of the load generator, which looks codes up
             **{name: secrets.token_urlsafe(40) for name in SECRETS},
         }
         store = make_store()
@@ -91,9 +102,25 @@ def make_store() -> dict[str, Any]:
     assert area is not None
     seed.products(store.pk, PRODUCTS)
     seed.orders(store.pk, area.pk, 1, ORDERS)
+    seed.code(store.pk, "TEN")
     agent = an_agent(store, user)
     connection.close()
-    return {"store": store.pk, "area": area.pk, "key": token.text, "agent": agent}
+    return {
+        "store": store.pk,
+        "area": area.pk,
+        "key": token.text,
+        "user": user.pk,
+        "agent": agent,
+    }
+
+
+def sign_in(store_id: uuid.UUID, user_id: uuid.UUID) -> dict[str, str]:
+    """The headers of a fresh sign-in of the store's owner."""
+    from store_modules.stores.models import SignIn
+    from store_modules.stores.tokens import StoreAccessToken, new_end
+
+    row = SignIn.objects.create(user_id=user_id, store_id=store_id, expires_at=new_end())
+    return {"Authorization": f"Bearer {StoreAccessToken.of(row, 'store_owner')}"}
 
 
 def an_agent(store: Any, user: Any) -> str:
@@ -163,26 +190,33 @@ def scenarios(store: dict[str, Any]) -> dict[str, load.MakeRequest]:
     headers = {"X-API-Key": store["key"]}
     base = "/api/v1/store/integrations"
 
-    def order(number: int) -> bytes:
+    def order_body(number: int) -> dict[str, Any]:
         first = number % 1000 + 1
-        body = json.dumps(
-            {
-                "payment_method": "cod",
-                "customer": {
-                    "name": "Bench",
-                    "primaryPhone": f"+964771{number * 7919 % 10_000_000:07d}",
-                },
-                "addressProvinceCode": "IQ-BG",
-                "addressAreaId": str(store["area"]),
-                "address": "Street 14, house 2",
-                "fulfillmentType": "warehouse",
-                "items": [{"sku": f"B{first + place * 1000}", "quantity": 1} for place in range(3)],
-            }
-        ).encode()
-        path = f"{base}/orders"
-        return load.request_bytes(
-            "POST", path, headers, body, **{"Idempotency-Key": str(uuid.uuid4())}
-        )
+        return {
+            "payment_method": "cod",
+            "customer": {"name": "Bench", "primaryPhone": phone_of(number)},
+            "addressProvinceCode": "IQ-BG",
+            "addressAreaId": str(store["area"]),
+            "address": "Street 14, house 2",
+            "fulfillmentType": "warehouse",
+            "items": [{"sku": f"B{first + place * 1000}", "quantity": 1} for place in range(3)],
+        }
+
+    def post(path: str, body: dict[str, Any]) -> bytes:
+        key = {"Idempotency-Key": str(uuid.uuid4())}
+        return load.request_bytes("POST", base + path, headers, json.dumps(body).encode(), **key)
+
+    def order(number: int) -> bytes:
+        return post("/orders", order_body(number))
+
+    def bulk(number: int) -> bytes:
+        return post("/orders/bulk", {"orders": [order_body(number * 100 + n) for n in range(100)]})
+
+    def by_code(number: int) -> Iterator[bytes]:
+        number += time.time_ns() % 10**7  # no phone twice within its resting time
+        yield post("/orders/send-otp", {"phone": phone_of(number)})
+        code = one_time_code(store["store"], phone_of(number))
+        yield post("/orders/storefront", order_body(number) | {"otpCode": code})
 
     with httpx.Client(base_url=f"http://127.0.0.1:{PORT}{base}", headers=headers) as http:
         one = http.get("/orders?pageSize=1").json()["items"][0]["id"]
@@ -217,13 +251,52 @@ def scenarios(store: dict[str, Any]) -> dict[str, load.MakeRequest]:
     return {
         "tools/call, get_product by SKU": lambda _: tool_call,
         "order create, 3 lines": order,
+        "storefront order: send code, then place": by_code,
+        "bulk create, calls of 100 orders": bulk,
         "order list of 50, first page with count": get("/orders?pageSize=50"),
         "order list of 50, by cursor": get("/orders?pageSize=50&cursor="),
         "product list of 50, first page with count": get("/catalog/products?pageSize=50"),
         "product list of 50, by cursor": get("/catalog/products?pageSize=50&cursor="),
         "order detail": get(f"/orders/{one}"),
         "whoami": get("/whoami"),
+        **of_the_dashboard(store),
     }
+
+
+def phone_of(number: int) -> str:
+    return f"+964771{number * 7919 % 10_000_000:07d}"
+
+
+def one_time_code(store_id: uuid.UUID, phone: str) -> str:
+    """The code that the phone would have received, made again from the server's own key."""
+    from integrations.otp.models import OtpChallenge
+    from integrations.otp.services import code_of, phone_key
+
+    sent = OtpChallenge.objects.filter(store_id=store_id, phone_hash=phone_key(phone))
+    return code_of(sent.latest("created_at"), phone)
+
+
+def of_the_dashboard(store: dict[str, Any]) -> dict[str, load.MakeRequest]:
+    headers = sign_in(store["store"], store["user"])
+    base = "/api/v1/store"
+    body = json.dumps({"openingFloat": "0"}).encode()
+    address = f"http://127.0.0.1:{PORT}{base}/cashier/sessions/open"
+    httpx.post(address, content=body, headers=headers | {"Content-Type": "application/json"})
+
+    def sale(number: int) -> bytes:
+        body = json.dumps(
+            {
+                "items": [{"sku": f"B{number % 1000 + 1 + place * 1000}"} | {"quantity": 1}
+                          for place in range(3)],
+                "payments": [{"method": "cash", "amount": "30000"}],
+                "clientSaleId": str(uuid.uuid4()),
+            }
+        ).encode()  # fmt: skip
+        return load.request_bytes("POST", f"{base}/cashier/sales", headers, body)
+
+    asked = f"{base}/discounts/codes/validate?code=TEN&orderValue=50000"
+    validation = load.request_bytes("GET", asked, headers)
+    return {"till sale, 3 lines": sale, "discount validate": lambda _: validation}
 
 
 def measure(
@@ -232,9 +305,9 @@ def measure(
     print(f"{ORDERS} orders, {PRODUCTS} products; memory at rest {memory_of(server)} MB a worker")
     print(f"{'':44}{'conns':>6}{'req/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'errors':>8}{'queries':>9}")
     for name, make in scenarios(store).items():
-        for connections in (8, 32):
+        for connections in (8, 32) if ONLY in name else ():
             show(name, make, connections, log)
-    for connections in (8, 32):
+    for connections in () if ONLY else (8, 32):
         rate = pgbench(own, store, connections)
         print(f"{'the order statements by pgbench':44}{connections:>6}{rate:>9.0f}")
     if MORE_ORDERS:
@@ -245,7 +318,63 @@ def measure(
         for name, make in scenarios(store).items():
             if name.startswith("order"):
                 show(name, make, 8, log)
+    figures()
     print(f"memory after load {memory_of(server)} MB a worker")
+
+
+REPORTS = ("sales", "products", "customers", "expenses", "revenue")
+
+
+def figures() -> None:
+    """The reports on the last thirty days by day, at each size, and how much slower the last size
+    is than the first."""
+    if not any(ONLY in f"analytics {name}" for name in REPORTS):
+        return
+    p95s: dict[str, list[float]] = {}
+    for size, headers in grown():
+        print(f"\n{size} orders, {ORDERS_A_DAY} a day{'':13}{'conns':>6}{'req/s':>9}{'p50 ms':>9}"
+              f"{'p95 ms':>9}{'errors':>8}{'ratio':>9}")  # fmt: skip
+        for name in REPORTS:
+            today = datetime.now(UTC).date()
+            asked = {"from": str(today - timedelta(days=30)), "to": str(today - timedelta(days=1)),
+                     "granularity": "day"}  # fmt: skip
+            path = f"/api/v1/store/analytics/{name}"
+            request = load.request_bytes("POST", path, headers, json.dumps(asked).encode())
+            load.run(PORT, lambda _, sent=request: sent, 1, 1)
+            result = load.run(PORT, lambda _, sent=request: sent, 1, SECONDS)
+            p50, p95 = result.percentile(0.5) * 1000, result.percentile(0.95) * 1000
+            p95s.setdefault(name, []).append(p95)
+            print(
+                f"{'analytics ' + name + ', 30 days by day':44}{1:>6}{result.per_second:>9.0f}"
+                f"{p50:>9.1f}{p95:>9.1f}{result.errors:>8}{p95 / (p95s[name][0] or p95):>9.2f}"
+            )
+            if result.errors:
+                print("   first error:", result.sample)
+
+
+def grown() -> Iterator[tuple[int, dict[str, str]]]:
+    """A store of its own that gets more of a past: each size with the headers of its owner."""
+    from django.core.management import call_command
+    from django.db import connection
+
+    from bench import seed
+    from store_modules.stores import trading
+    from store_modules.stores.models import Membership, Store, User
+
+    user = User.objects.create_user("figures@example.com", "irrelevant here", full_name="Figures")
+    store = Store.objects.create(name="Figures")
+    Membership.objects.create(user=user, store=store, role="store_owner")
+    values = {"currency_code": "IQD", "timezone": "Asia/Baghdad", "industry": "general"}
+    trading.initialise(store.pk, values | {"country_code": "IQ", "default_delivery_fee": 5000})
+    seed.products(store.pk, PRODUCTS)
+    made, until = 0, datetime.now(UTC).date()
+    for size in FIGURES:
+        days = max(1, (size - made) // ORDERS_A_DAY)
+        call_command("make_orders", store=store.pk, count=size - made, days=days, until=str(until))
+        made, until = size, until - timedelta(days=days)
+        with connection.cursor() as cursor:
+            cursor.execute("VACUUM ANALYZE")
+        yield size, sign_in(store.pk, user.pk)
 
 
 def show(name: str, make: load.MakeRequest, connections: int, log: Path) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 
@@ -24,7 +24,8 @@ class Result:
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
 
 
-MakeRequest = Callable[[int], bytes]
+# One request, or the requests of a conversation, each made when the one before it was answered.
+MakeRequest = Callable[[int], bytes | Iterable[bytes]]
 
 
 def request_bytes(
@@ -45,18 +46,25 @@ async def connection(
         while time.perf_counter() < deadline:
             counter[0] += 1
             started = time.perf_counter()
-            writer.write(make(counter[0]))
-            head = await reader.readuntil(b"\r\n\r\n")
-            place = head.lower().find(b"content-length:")
-            length = int(head[place + 15 : head.index(b"\r\n", place)]) if place > 0 else 0
-            body = await reader.readexactly(length)
-            if head[9:12] in (b"200", b"201"):
-                result.latencies.append(time.perf_counter() - started)
+            made = make(counter[0])
+            for request in [made] if isinstance(made, bytes) else made:
+                writer.write(request)
+                head, body = await answer(reader)
+                if head[9:12] not in (b"200", b"201"):
+                    result.errors += 1
+                    result.sample = result.sample or (head[:12] + b" " + body[:300]).decode()
+                    break
             else:
-                result.errors += 1
-                result.sample = result.sample or (head[:12] + b" " + body[:300]).decode()
+                result.latencies.append(time.perf_counter() - started)
     finally:
         writer.close()
+
+
+async def answer(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    head = await reader.readuntil(b"\r\n\r\n")
+    place = head.lower().find(b"content-length:")
+    length = int(head[place + 15 : head.index(b"\r\n", place)]) if place > 0 else 0
+    return head, await reader.readexactly(length)
 
 
 def run(port: int, make: MakeRequest, connections: int, seconds: float) -> Result:

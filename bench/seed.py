@@ -4,11 +4,13 @@ from uuid import UUID
 
 from django.db import connection
 
+from store_modules.discounts.models import DiscountCode
+
 PRODUCTS = """
 INSERT INTO catalog_product (id, store_id, version, created_at, updated_at, product_type, sku, name,
-  image_urls, tags, price, currency_code, weight_grams, track_inventory, is_active)
+  image_urls, tags, price, cost_price, currency_code, weight_grams, track_inventory, is_active)
 SELECT gen_random_uuid(), %(store)s, 1, now() - n * interval '1 second', now(), 'simple', 'B' || n,
-  'Bench product ' || n, '{}', '{}', 10000, 'IQD', 100, true, true
+  'Bench product ' || n, '{}', '{}', 10000, 6000, 'IQD', 100, true, true
 FROM generate_series(1, %(count)s) n
 """
 ITEMS = """
@@ -41,6 +43,12 @@ def products(store_id: UUID, count: int) -> None:
         cursor.execute(PRODUCTS, {"store": store_id, "count": count})
         cursor.execute(ITEMS, {"store": store_id})
         cursor.execute("VACUUM ANALYZE")
+
+
+def code(store_id: UUID, word: str) -> None:
+    DiscountCode.objects.create(
+        store_id=store_id, code=word, name=word, type="percentage", value=10, scope="order"
+    )
 
 
 def orders(store_id: UUID, area_id: UUID, first: int, last: int) -> None:

@@ -17,7 +17,8 @@ from storeplatform.serving import Front
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "storeplatform.settings")
 wsgi = get_wsgi_application()
 
-from integrations.mcp.gateway import Gateway  # noqa: E402  # its models need Django set up
+from chat.hub import HUBS  # noqa: E402  # it has models, so Django must be set up
+from integrations.mcp.gateway import Gateway  # noqa: E402
 
 numbers: dict[str, Any] = settings.HUB
 hub_settings = Settings(
@@ -26,7 +27,7 @@ hub_settings = Settings(
     limit_addresses=settings.RATE_LIMITS == "on",
     **numbers,
 )
-hubs = HubServer(settings.REDIS_URL, hubs=[], settings=hub_settings)
+hubs = HubServer(settings.REDIS_URL, hubs=HUBS, settings=hub_settings)
 channels: Any = URLRouter([re_path(r"", HubConsumer.as_asgi(server=hubs))])
 application = Front(
     wsgi,

@@ -16,7 +16,7 @@ import time
 import typing
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,11 @@ class Refused(Exception):
     def __init__(self, status: int, code: str, title: str) -> None:
         super().__init__(title)
         self.status, self.code, self.title = status, code, title
+
+
+class BrokenOff(Exception):
+    """An answer that was being sent cannot be finished; its connection is closed, so that the
+    client does not take what it has for the whole."""
 
 
 class State:
@@ -152,6 +157,8 @@ class Front:
                 raise Refused(503, "unavailable", "The service is busy; try again.")
             environ = environ_of(scope, headers, body, request_id)
             await self.run(environ, send)
+        except BrokenOff:
+            log.warning("answer_broken_off", path=scope["path"])  # and is left without its end
         except Refused as refused:
             await self.refuse(scope, refused, request_id or request_id_of(headers), send)
         except Exception:
@@ -212,7 +219,7 @@ class Front:
     async def run(self, environ: dict[str, Any], send: Send) -> None:
         """Answer on a thread. A streaming answer is passed on while it is made."""
         loop = asyncio.get_running_loop()
-        stream: asyncio.Queue[bytes | None] = asyncio.Queue(STREAM_CHUNKS)
+        stream: asyncio.Queue[bytes | BrokenOff | None] = asyncio.Queue(STREAM_CHUNKS)
         started: asyncio.Future[tuple[int, list[tuple[bytes, bytes]], bytes | None]]
         started = loop.create_future()
         self.running += 1
@@ -227,6 +234,8 @@ class Front:
             return
         try:
             while (chunk := await stream.get()) is not None:
+                if isinstance(chunk, BrokenOff):
+                    raise chunk
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         finally:
@@ -234,6 +243,8 @@ class Front:
                 if stream.full():
                     stream.get_nowait()
                 await asyncio.sleep(0.01)
+            while not stream.empty():
+                stream.get_nowait()
 
     def done(self, job: "asyncio.Future[None]") -> None:
         self.running -= 1
@@ -274,7 +285,7 @@ class Answer:
     environ: dict[str, Any]
     loop: asyncio.AbstractEventLoop
     started: "asyncio.Future[tuple[int, list[tuple[bytes, bytes]], bytes | None]]"
-    stream: "asyncio.Queue[bytes | None]"
+    stream: "asyncio.Queue[bytes | BrokenOff | None]"
     asked: float
     status: int = 500
     headers: list[tuple[bytes, bytes]] | None = None
@@ -311,10 +322,26 @@ class Answer:
 
     def pass_on(self, response: Iterable[bytes]) -> None:
         self.begin(None)
-        for chunk in response:
-            if chunk:
-                asyncio.run_coroutine_threadsafe(self.stream.put(chunk), self.loop).result(60)
-        asyncio.run_coroutine_threadsafe(self.stream.put(None), self.loop).result(60)
+        try:
+            for chunk in response:
+                if chunk:
+                    self.hand_on(chunk)
+        except Exception:
+            self.put(BrokenOff())  # whenever there is room: the thread goes on
+            raise
+        self.hand_on(None)
+
+    def hand_on(self, chunk: bytes | BrokenOff | None) -> None:
+        """Wait for room, at most a minute."""
+        put = self.put(chunk)
+        try:
+            put.result(60)
+        except TimeoutError:
+            put.cancel()
+            raise
+
+    def put(self, chunk: bytes | BrokenOff | None) -> "Future[None]":
+        return asyncio.run_coroutine_threadsafe(self.stream.put(chunk), self.loop)
 
     def fail(self, error: BaseException) -> bool:
         """Hand an error to whoever waits for the beginning; False when it has begun."""

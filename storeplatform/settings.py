@@ -71,6 +71,17 @@ class Environment(BaseSettings):
     OTP_PROVIDER: Words = ["console"]
     OTP_FILE: Path | None = None
     OTP_EXPOSE_CODE: bool = False
+    NAWA_BASE_URL: str = Field(default="", validation_alias="Nawa__BaseUrl")
+    NAWA_API_KEY: str = Field(default="", validation_alias="Nawa__ApiKey")
+    NAWA_WEBHOOK_SECRET: str = Field(default="", validation_alias="Nawa__WebhookSecret")
+    NAWA_WEBHOOK_SECRET_PREVIOUS: str = Field(
+        default="", validation_alias="Nawa__WebhookSecretPrevious"
+    )
+    NAWA_TIMEOUT_SECONDS: float = Field(
+        default=10, gt=0, le=60, validation_alias="Nawa__TimeoutSeconds"
+    )
+    OUTBOUND_LOOPBACK: bool = False  # webhooks to receivers on this machine, by http too
+    TASKS: Literal["database", "celery"] = "database"  # who runs background tasks
 
     # Secrets: `version:value` with commas, the current one first, or one bare value.
     SECRET_KEY: str = ""  # Django's signing: admin sessions, CSRF
@@ -126,8 +137,28 @@ class Environment(BaseSettings):
             )
         if self.OTP_EXPOSE_CODE:
             raise ValueError("OTP_EXPOSE_CODE shows one-time codes to callers; remove it")
+        if self.OUTBOUND_LOOPBACK:
+            raise ValueError("OUTBOUND_LOOPBACK lets merchants call this machine; remove it")
         if unsafe := {"file", "memory"} & set(self.OTP_PROVIDER):
             raise ValueError(f"OTP_PROVIDER {', '.join(sorted(unsafe))} is for development only")
+        return self
+
+    @model_validator(mode="after")
+    def check_nawa(self) -> Self:
+        url = urlsplit(self.NAWA_BASE_URL)
+        if self.NAWA_BASE_URL and not (url.scheme in ("http", "https") and url.hostname):
+            raise ValueError("Nawa__BaseUrl must be an address, https://api.example.com")
+        if self.NAWA_BASE_URL and not self.NAWA_API_KEY:
+            raise ValueError("Nawa__ApiKey is not set, but Nawa__BaseUrl is")
+        if "nawa" in self.OTP_PROVIDER and not self.NAWA_BASE_URL:
+            raise ValueError("OTP_PROVIDER names nawa, but Nawa__BaseUrl is not set")
+        if self.APP_ENV != "production":
+            return self
+        if url.scheme == "http" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
+            raise ValueError("Nawa__BaseUrl must begin with https://")
+        for secret in (self.NAWA_WEBHOOK_SECRET, self.NAWA_WEBHOOK_SECRET_PREVIOUS):
+            if secret and len(secret) < 24:
+                raise ValueError("Nawa__WebhookSecret has at least 24 characters")
         return self
 
     @model_validator(mode="after")
@@ -233,6 +264,13 @@ IDEMPOTENCY_RETENTION = timedelta(days=ENV.IDEMPOTENCY_RETENTION_DAYS)
 OTP_PROVIDERS = ENV.OTP_PROVIDER
 OTP_FILE = ENV.OTP_FILE or STATE_DIR / "otp.jsonl"
 OTP_EXPOSE_CODE = ENV.OTP_EXPOSE_CODE
+NAWA_BASE_URL = ENV.NAWA_BASE_URL.rstrip("/")
+NAWA_API_KEY = ENV.NAWA_API_KEY
+NAWA_WEBHOOK_SECRETS = [
+    secret for secret in (ENV.NAWA_WEBHOOK_SECRET, ENV.NAWA_WEBHOOK_SECRET_PREVIOUS) if secret
+]
+NAWA_TIMEOUT_SECONDS = ENV.NAWA_TIMEOUT_SECONDS
+OUTBOUND_LOOPBACK = ENV.OUTBOUND_LOOPBACK
 JWT_ALGORITHM, JWT_KEY_FILES = ENV.JWT_ALGORITHM, ENV.JWT_KEY_FILES
 API_VERSION = "2026-11-01"
 
@@ -260,6 +298,8 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "axes",
     "channels",
+    "django_tasks",
+    "django_tasks_db",
     "corsheaders",
     "django_filters",
     "drf_spectacular",
@@ -278,9 +318,15 @@ INSTALLED_APPS = [
     "store_modules.cashier",
     "store_modules.expenses",
     "store_modules.printing",
+    "store_modules.spreadsheets",
+    "store_modules.delivery",
     "store_modules.analytics",
+    "chat",
+    "tickets",
     "integrations.api_keys",
     "integrations.otp",
+    "integrations.nawa",
+    "integrations.webhooks",
     "oauth2_provider",
     "integrations.mcp.oauth",
     "integrations.mcp",
@@ -406,6 +452,17 @@ LOGGING = {
     },
 }
 
+# What django-tasks enqueues with; `kernel.background` is the same over both.
+TASK_ENGINE = ENV.TASKS
+TASKS = {
+    "default": {
+        "BACKEND": "django_tasks_db.DatabaseBackend"
+        if TASK_ENGINE == "database"
+        else "storeplatform.kernel.celery_tasks.CeleryBackend",
+        "QUEUES": ["default"],
+    }
+}
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["store_modules.stores.authentication.SignInAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["storeplatform.kernel.permissions.HasGrant"],
@@ -443,7 +500,20 @@ SPECTACULAR_SETTINGS = {
         "ParcelReason": "store_modules.orders.status.Reason",
         "PriceSource": "store_modules.orders.models.Source",
         "DiscountType": "store_modules.discounts.models.Type",
+        "ImportKind": "store_modules.spreadsheets.models.ImportJob.Kind",
+        "ImportStatus": "store_modules.spreadsheets.models.ImportJob.Status",
+        "ConversationStatus": "chat.models.Conversation.Status",
+        "MessageType": "chat.models.Message.Type",
+        "MessageDirection": "chat.models.Message.Direction",
+        "ChannelKind": "chat.models.Channel.Kind",
+        "TicketStatus": "tickets.models.Status",
+        "Priority": "tickets.models.Priority",
+        "TicketCategory": "tickets.models.Category",
         "PrintType": "store_modules.printing.models.PrintTemplate.Type",
+        "DeliveryStatus": "integrations.webhooks.models.Delivery.Status",
+        "DispatchState": "store_modules.delivery.models.Dispatch.State",
+        "SettlementState": "store_modules.delivery.models.Settlement.State",
+        "SettlementSource": "store_modules.delivery.models.Settlement.Source",
     },
 }
 

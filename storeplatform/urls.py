@@ -8,8 +8,25 @@ from drf_spectacular.views import SpectacularSwaggerView
 from rest_framework.renderers import TemplateHTMLRenderer
 from rest_framework.routers import SimpleRouter
 
+from chat.views import (
+    Attachments,
+    CannedReplies,
+    Channels,
+    Conversations,
+    Feed,
+    Messages,
+    Visitors,
+)
+from chat.widget import OwnAttachments, OwnConversations, OwnMessages, Widget
 from integrations.api_keys.views import ApiKeyViewSet, WhoAmI
 from integrations.catalog.views import CatalogInventory, CatalogMovements, CatalogProducts
+from integrations.chat.views import (
+    KeyAttachments,
+    KeyCannedReplies,
+    KeyConversations,
+    KeyFeed,
+    KeyMessages,
+)
 from integrations.mcp.oauth import metadata, pages
 from integrations.mcp.oauth import views as oauth
 from integrations.mcp.views import (
@@ -19,7 +36,15 @@ from integrations.mcp.views import (
     PendingActionViewSet,
     RedirectUris,
 )
-from integrations.orders.views import KeyLabels, KeyOrders, KeyReturnRequests
+from integrations.nawa.views import NawaWebhooks
+from integrations.orders.views import (
+    KeyDeliveryCompanies,
+    KeyLabels,
+    KeyOrders,
+    KeyReturnRequests,
+)
+from integrations.webhooks.feed import EventFeed
+from integrations.webhooks.views import Deliveries, EndpointViewSet
 from store_modules.analytics.views import Analytics
 from store_modules.cashier.views import CashierView, SaleViewSet, SessionViewSet
 from store_modules.catalog.views import (
@@ -29,6 +54,12 @@ from store_modules.catalog.views import (
     ProductViewSet,
 )
 from store_modules.customers.views import CustomerViewSet
+from store_modules.delivery.views import (
+    DeliveryCompanies,
+    DispatchViewSet,
+    LinkViewSet,
+    SettlementViewSet,
+)
 from store_modules.discounts.views import CodeViewSet, RuleViewSet
 from store_modules.expenses.views import ExpenseViewSet
 from store_modules.geography.views import AddressReference
@@ -36,10 +67,22 @@ from store_modules.orders.views import OrderStatuses, OrderViewSet, ReturnReques
 from store_modules.printing.views import Labels, PrintTemplateViewSet
 from store_modules.purchasing.views import PurchaseViewSet, SupplierViewSet
 from store_modules.shipping.views import PackageSizeViewSet, ShippingRuleViewSet
+from store_modules.spreadsheets.views import (
+    CustomerExport,
+    CustomerImport,
+    ExpenseExport,
+    ExpenseImport,
+    ImportViewSet,
+    OrderExport,
+    OrderImport,
+    ProductExport,
+    ProductImport,
+)
 from store_modules.stores.views import AuthView, MeView, SettingsView, StaffView, jwks
 from storeplatform.kernel import health
 from storeplatform.kernel.openapi import openapi_json
 from storeplatform.kernel.views import AuditLog
+from tickets.views import Comments, History, TicketViewSet
 
 store_router = SimpleRouter(trailing_slash=False)
 store_router.register("api-keys", ApiKeyViewSet)
@@ -59,8 +102,16 @@ store_router.register("shipping/rules", ShippingRuleViewSet)
 store_router.register("package-sizes", PackageSizeViewSet)
 store_router.register("print-templates", PrintTemplateViewSet)
 store_router.register("expenses", ExpenseViewSet)
+store_router.register("delivery-providers/links", LinkViewSet)
+store_router.register("dispatches", DispatchViewSet)
+store_router.register("settlements", SettlementViewSet)
 store_router.register("cashier/sessions", SessionViewSet)
+store_router.register("imports", ImportViewSet)
+store_router.register("tickets", TicketViewSet)
+store_router.register("chat/canned-replies", CannedReplies)
+store_router.register("chat/channels", Channels)
 store_router.register("cashier/sales", SaleViewSet, basename="sale")
+store_router.register("webhooks", EndpointViewSet)
 store_router.register("oauth-mcp/agents", AgentViewSet)
 store_router.register("oauth-mcp/calls", AgentCallViewSet)
 store_router.register("oauth-mcp/actions", PendingActionViewSet)
@@ -102,7 +153,36 @@ address_paths: list[URLPattern | URLResolver] = [
     path("provinces/<str:code>/areas", deed(AddressReference, get="areas")),
 ]
 
+
+def chat_paths(
+    conversations: Any, messages: Any, attachments: Any, feed: Any
+) -> list[URLPattern | URLResolver]:
+    """What stands under both mounts."""
+    one = "chat/conversations/<uuid:pk>"
+    of_conversation = "chat/conversations/<uuid:conversation_id>/messages"
+    return [
+        path("chat/conversations", deed(conversations, get="list", post="create")),
+        path(one, deed(conversations, get="retrieve", patch="partial_update")),
+        path(f"{one}/assign", deed(conversations, post="assign")),
+        path(f"{one}/read", deed(conversations, post="read")),
+        path(f"{one}/typing", deed(conversations, post="typing")),
+        path(f"{one}/resolve", deed(conversations, post="resolve")),
+        path(f"{one}/reopen", deed(conversations, post="reopen")),
+        path(f"{one}/snooze", deed(conversations, post="snooze")),
+        path(of_conversation, deed(messages, get="list", post="create")),
+        path(
+            f"{of_conversation}/<uuid:message_id>",
+            deed(messages, patch="partial_update", delete="destroy"),
+        ),
+        path("chat/attachments", deed(attachments, post="upload")),
+        path("chat/attachments/<uuid:attachment_id>", deed(attachments, get="download")),
+        path("chat/changes", deed(feed, get="changes")),
+        path("chat/hub-token", deed(feed, post="hub_token")),
+    ]
+
+
 store_paths: list[URLPattern | URLResolver] = [
+    path("delivery-companies", deed(DeliveryCompanies, get="list")),
     path("order-statuses", deed(OrderStatuses, get="list")),
     path("orders/labels", deed(Labels, post="labels")),
     path("analytics/sales", deed(Analytics, post="sales")),
@@ -110,12 +190,28 @@ store_paths: list[URLPattern | URLResolver] = [
     path("analytics/customers", deed(Analytics, post="customers")),
     path("analytics/expenses", deed(Analytics, post="expenses")),
     path("analytics/revenue", deed(Analytics, post="revenue")),
+    path("products/export.csv", deed(ProductExport, get="export")),
+    path("customers/export.csv", deed(CustomerExport, get="export")),
+    path("orders/export.csv", deed(OrderExport, get="export")),
+    path("expenses/export.csv", deed(ExpenseExport, get="export")),
+    path("products/import", deed(ProductImport, post="start")),
+    path("customers/import", deed(CustomerImport, post="start")),
+    path("orders/import", deed(OrderImport, post="start")),
+    path("expenses/import", deed(ExpenseImport, post="start")),
     path("cashier/settings", deed(CashierView, get="retrieve", put="update")),
     path("cashier/pinned", deed(CashierView, get="pinned", post="pin")),
     path("cashier/pinned/reorder", deed(CashierView, put="reorder")),
     path("cashier/pinned/<uuid:product_id>", deed(CashierView, delete="unpin")),
+    *chat_paths(Conversations, Messages, Attachments, Feed),
+    path("chat/visitors/<uuid:pk>", deed(Visitors, get="retrieve", delete="destroy")),
+    path("chat/visitors/<uuid:pk>/block", deed(Visitors, post="block")),
+    path("tickets/<uuid:ticket_id>/comments", deed(Comments, get="list", post="create")),
+    path("tickets/<uuid:ticket_id>/history", deed(History, get="list")),
     path("settings", deed(SettingsView, get="retrieve", post="create", put="update")),
     path("permissions", deed(StaffView, get="matrix")),
+    path("webhooks/<uuid:pk>/deliveries", deed(Deliveries, get="list")),
+    path("webhooks/<uuid:pk>/deliveries/<uuid:delivery_id>", deed(Deliveries, get="retrieve")),
+    path("webhooks/<uuid:pk>/deliveries/<uuid:delivery_id>/retry", deed(Deliveries, post="retry")),
     path("oauth-mcp/settings", deed(AgentSettingsView, get="retrieve", put="update")),
     path(
         "oauth-mcp/redirect-uris", deed(RedirectUris, get="list", post="create", delete="destroy")
@@ -125,10 +221,30 @@ store_paths: list[URLPattern | URLResolver] = [
 ]
 
 key_paths: list[URLPattern | URLResolver] = [
+    *chat_paths(KeyConversations, KeyMessages, KeyAttachments, KeyFeed),
+    path("chat/canned-replies", deed(KeyCannedReplies, get="list")),
+    path("delivery-companies", deed(KeyDeliveryCompanies, get="list")),
     path("whoami", deed(WhoAmI, get="whoami")),
+    path("events", deed(EventFeed, get="events")),
     path("orders/labels", deed(KeyLabels, post="labels")),
     path("orders/<uuid:order_id>/return-request", deed(KeyReturnRequests, post="ask_for")),
     path("orders/<uuid:order_id>/return-requests", deed(KeyReturnRequests, get="of_order")),
+]
+
+widget_paths: list[URLPattern | URLResolver] = [
+    path("conversations", deed(OwnConversations, get="list", post="create")),
+    path("conversations/<uuid:pk>", deed(OwnConversations, get="retrieve")),
+    path(
+        "conversations/<uuid:conversation_id>/messages",
+        deed(OwnMessages, get="list", post="create"),
+    ),
+    path("conversations/<uuid:pk>/read", deed(OwnConversations, post="read")),
+    path("conversations/<uuid:pk>/typing", deed(OwnConversations, post="typing")),
+    path("attachments", deed(OwnAttachments, post="upload")),
+    path("attachments/<uuid:attachment_id>", deed(OwnAttachments, get="download")),
+    path("hub-token", deed(OwnConversations, post="hub_token")),
+    path("<slug:public_key>/config", deed(Widget, get="config")),
+    path("<slug:public_key>/sessions", deed(Widget, post="sessions")),
 ]
 
 oauth_paths: list[URLPattern | URLResolver] = [
@@ -143,6 +259,8 @@ oauth_paths: list[URLPattern | URLResolver] = [
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/auth/", include(auth_paths)),
     path("api/v1/address-reference/", include(address_paths)),
+    path("api/v1/widget/", include(widget_paths)),
+    path("api/v1/integrations/nawa/webhooks", deed(NawaWebhooks, post="receive")),
     path("api/v1/store/integrations/", include([*key_paths, *key_router.urls])),
     path("api/v1/store/", include([*store_paths, *store_router.urls])),
     path("api/v1/oauth/", include((oauth_paths, "oauth2_provider"))),

@@ -4,6 +4,7 @@ import json
 
 from django.test import Client, TestCase
 
+from chat.models import Channel
 from integrations.api_keys.scopes import SCOPES
 from integrations.api_keys.services import issue_key
 from store_modules.stores.authentication import store_facts
@@ -11,7 +12,7 @@ from store_modules.stores.grants import ALL
 from store_modules.stores.models import Membership, SignIn, Store
 from store_modules.stores.tokens import StoreAccessToken, new_end
 from storeplatform.kernel.tenancy import Actor
-from tests.factories import a_member
+from tests.factories import a_channel, a_member
 
 
 class ApiClient:
@@ -89,6 +90,17 @@ def key_client_of(store, scopes=tuple(SCOPES), **values):
     _, token = issue_key(actor_of_store(store), scopes=list(scopes), **values)
     client = ApiClient("/api/v1/store/integrations", X_API_Key=token.text)
     client.key_id = token.key_id
+    return client
+
+
+def visitor_client_of(store, channel=None, **body):
+    """A browser on the store's page, with a visitor token."""
+    channel = channel or Channel.objects.of(store.pk).first() or a_channel(store)
+    made = anonymous().post(f"/widget/{channel.public_key}/sessions", body)
+    assert made.status_code == 201, made.content
+    token = made.json()["visitorToken"]
+    client = ApiClient("/api/v1/widget", Authorization=f"Bearer {token}")
+    client.visitor_id = made.json()["visitor"]["id"]
     return client
 
 

@@ -16,6 +16,7 @@ REFERENCE_TABLES = (
     "auth_permission",
     "geography_province",
     "geography_area",
+    "delivery_deliverycompany",
 )
 
 

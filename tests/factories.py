@@ -3,6 +3,7 @@
 import functools
 import itertools
 
+from chat.services import new_channel
 from store_modules.catalog import services as catalog
 from store_modules.customers.models import Customer
 from store_modules.geography.models import Area
@@ -53,6 +54,12 @@ def a_customer(store, **values):
         "currency_code": "IQD",
     } | values
     return Customer.objects.create(store=store, **values)
+
+
+def a_channel(store, **values):
+    values.setdefault("name", f"Website {next(_numbers)}")
+    values.setdefault("allowed_origins", ["https://shop.example"])
+    return new_channel(store.pk, **values)[0]
 
 
 @functools.cache  # reference data: the same for all tests

@@ -31,6 +31,7 @@ def pytest_load_initial_conftests(early_config, parser, args):
 def start_servers(config):
     os.environ["APP_ENV"] = "development"
     os.environ["OTP_PROVIDER"] = "memory"
+    os.environ["OUTBOUND_LOOPBACK"] = "true"
     state_dir = Path(tempfile.mkdtemp(prefix="store-test-"))
     os.environ["STATE_DIR"] = str(state_dir)
     from storeplatform.local_servers import LocalServers

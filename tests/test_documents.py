@@ -18,7 +18,9 @@ from tests.test_surface import OPERATIONS
 
 WITHOUT_BODY = (
     "/revoke", "/revoke-previous", "/duplicate", "/approve", "/reject", "/complete", "/order",
-    "/purchase-orders/{id}/close", "/return-requests/{id}/cancel",
+    "/purchase-orders/{id}/close", "/return-requests/{id}/cancel", "/restore",
+    "/resolve", "/reopen", "/hub-token", "/rotate-secret",
+    "/webhooks/{id}/test", "/retry", "/dispatches/{id}/cancel", "/match",
 )  # fmt: skip
 DOCS = Path(__file__).resolve().parent.parent / "DOCS" / "03-integrations"
 ENDPOINTS = (DOCS / "specs/store/endpoints.md").read_text()

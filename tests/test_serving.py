@@ -27,6 +27,16 @@ class Streaming(list):
         Streaming.closed = True
 
 
+class Breaking:
+    """A streaming answer that fails on the way."""
+
+    streaming = True
+
+    def __iter__(self):
+        yield b"x" * 1000
+        raise RuntimeError("boom")
+
+
 def application(environ, start_response):
     path = environ["PATH_INFO"]
     if path == "/fault":
@@ -36,6 +46,8 @@ def application(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     if path == "/stream":
         return Streaming(b"x" * 1000 for _ in range(200))
+    if path == "/breaks":
+        return Breaking()
     body = environ["wsgi.input"].read()
     return [json.dumps({"length": len(body), "query": environ["QUERY_STRING"]}).encode()]
 
@@ -199,6 +211,18 @@ def test_a_stream_ends_when_its_client_leaves(port):
             break
         time.sleep(0.05)
     assert Streaming.closed
+
+
+def test_a_stream_that_fails_is_cut_off_without_its_end(port):
+    with connect(port) as client:
+        client.sendall(b"GET /breaks HTTP/1.1\r\nHost: x\r\n\r\n")
+        received = b""
+        while part := client.recv(65536):
+            received += part
+
+    assert b"200 OK" in received
+    assert b"x" * 1000 in received
+    assert not received.endswith(b"0\r\n\r\n")
 
 
 def test_a_keep_alive_connection_serves_one_request_after_the_other(port):

@@ -10,7 +10,7 @@ from storeplatform.kernel.checks import routes
 from storeplatform.kernel.ports import Port
 from storeplatform.kernel.serializers import camel
 from storeplatform.kernel.viewsets import PublicView, StoreScoped
-from tests.clients import ApiClient, anonymous, client_of, key_client_of
+from tests.clients import ApiClient, anonymous, client_of, key_client_of, visitor_client_of
 from tests.factories import a_customer, a_product, a_store, an_order_body
 
 ANY_ID = "01890000-0000-7000-8000-000000000000"
@@ -72,6 +72,11 @@ VALID_BODIES = {
     "close": {"countedCash": "1"},
     "move_cash": {"type": "pay_in", "amount": "1", "reason": "x"},
     "render": {"orderId": ANY_ID},
+    "assign": {"userId": None},
+    "read": {"upToSeq": 0},
+    "typing": {"isTyping": True},
+    "snooze": {"until": "2099-01-01T00:00:00Z"},
+    "recover": {"since": "2026-01-01T00:00:00Z"},
 }
 
 
@@ -99,6 +104,8 @@ def test_every_scoped_route_asks_for_its_credential(method, path, view, action):
 
 
 def client_for(view, store):
+    if getattr(view, "surface", "") == "widget":
+        return visitor_client_of(store)
     is_key = getattr(view, "grant_separator", ".") == ":"
     return key_client_of(store) if is_key else client_of(store)
 
@@ -188,6 +195,7 @@ def test_every_list_searches_filters_and_orders(store, settings, method, path, v
 VALUES = {
     "ManyIds": ANY_ID, "RootOrIds": "root", "ManyWords": "x", "TrueOrFalse": "true", "Number": "1",
     "DayOrInstant": "2026-01-01", "Day": "2026-01-01",
+    "ManyPeople": "me",
 }  # fmt: skip
 
 

@@ -355,7 +355,7 @@ class Connection:
         forbidden = self.hub.forbidden
         if forbidden and forbidden.search(record):
             self.close("credential_refused")
-            self.server.spawn(self.hub.exposed(self))
+            self.server.spawn(self.hub.exposed(self, record))
             return
         message = spoken.decode(record)
         if self.is_stateful and not self.is_new(message):

@@ -122,8 +122,8 @@ class Hub:
         return False
 
     @classmethod
-    async def exposed(cls, connection: "Connection") -> None:
-        """A frame of this connection, which is closed, held something `forbidden`."""
+    async def exposed(cls, connection: "Connection", record: bytes) -> None:
+        """A record of this connection, which is closed, held something `forbidden`."""
 
     @classmethod
     async def heard(cls, group: str, message: Any, members: "Collection[Connection]") -> None:

@@ -388,7 +388,8 @@ class MessagePackProtocol:
         kind, *rest = values
         names = self.FIELDS.get(kind, ()) if type(kind) is int else ()
         fields = dict(zip(names, rest, strict=False))
-        if kind == 3 and (outcome := self.OUTCOMES.get(fields.get("kind", self.VOID))):
+        told = fields.get("kind", self.VOID)
+        if kind == 3 and type(told) is int and (outcome := self.OUTCOMES.get(told)):
             fields[outcome] = fields.get("value")
         return message_of(kind, fields)
 

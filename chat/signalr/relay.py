@@ -119,9 +119,9 @@ class Edge:
             await self.tell("open", scope)
             forwarding = asyncio.create_task(self.forward_events())
             while (answer := await self.answers.get()) is not None:
-                has_answered = True
-                await self.send(answer)
-                await self.tell("written", not self.client_left)
+                has_answered, had_left = True, self.client_left
+                await self.send(answer)  # after the last part the client may go
+                await self.tell("written", not had_left)
         except OSError:
             self.is_cut = True
         finally:

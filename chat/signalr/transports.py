@@ -450,13 +450,17 @@ async def poll(request: Request, connection: Connection) -> None:
         connection.open_polling()
         await request.answer(200)
         return
+    if isinstance(connection.carrier, Poll) and connection.carrier.is_answering:
+        await connection.carrier.over  # the client has its answer before we hear that it is written
+        if connection.has_ended:
+            raise Refused(404)
     carrier = Poll(request, connection)
     connection.attach(POLL, carrier)
     seconds = connection.server.settings.poll_seconds
     try:
         has_left = await first_of(carrier.over, request.gone(), seconds)
-        if carrier.is_answering and not has_left:
-            await carrier.over
+        if carrier.is_answering:
+            await carrier.over  # also a client that has read its answer leaves
         replaced = carrier.over.done()
         connection.dropped(carrier)
         if not carrier.is_answering and not has_left:

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
@@ -21,6 +22,7 @@ from storeplatform.kernel.audit import audit
 from storeplatform.kernel.cache import ShortMemory
 from storeplatform.kernel.errors import Denied, Refusal, Unauthenticated
 from storeplatform.kernel.limits import POLICIES, Bucket
+from storeplatform.kernel.outbox import emit
 from storeplatform.kernel.tenancy import Actor
 
 SCHEME = 'ApiKey realm="store-integrations"'
@@ -55,18 +57,33 @@ class ApiKeyAuthentication(BaseAuthentication):
             return None
         key, by_previous = verify(text)
         check_address(key, getattr(request, "client_ip", ""))
-        actor = Actor(
-            store=store_facts(key.store),
-            grants=frozenset(key.scopes),
-            kind="api_key",
-            id=key.key_id,
-            label=key.name,
-        )
+        actor = actor_of(key)
         request.api_key, request.by_previous_secret = key, by_previous  # type: ignore[attr-defined]
         return actor, actor
 
     def authenticate_header(self, request: Request) -> str:
         return SCHEME
+
+
+def actor_of(key: ApiKey) -> Actor:
+    return Actor(
+        store=store_facts(key.store),
+        grants=frozenset(key.scopes),
+        kind="api_key",
+        id=key.key_id,
+        label=key.name,
+    )
+
+
+def standing_actor(key_id: str) -> Actor | None:
+    """The actor of a key as it stands now, for connections that outlast a request; None when it
+    may do nothing any more."""
+    key = load_key(key_id)
+    if key is None or key.revoked_at or key.store.status != Store.Status.ACTIVE:
+        return None
+    if key.expires_at and key.expires_at <= timezone.now():
+        return None
+    return actor_of(key)
 
 
 def verify(text: str) -> tuple[ApiKey, bool]:
@@ -124,7 +141,20 @@ def check_address(key: ApiKey, address: str) -> None:
 
 def report_exposed(key_ids: list[str], request: Request) -> None:
     for key in ApiKey.objects.filter(key_id__in=key_ids):
-        audit("api_key.exposed", target=key.key_id, store_id=key.store_id, request=request._request)
+        with transaction.atomic():
+            audit(
+                "api_key.exposed",
+                target=key.key_id,
+                store_id=key.store_id,
+                request=request._request,
+            )
+            emit(
+                "api_key.exposed",
+                store_id=key.store_id,
+                subject_id=key.id,
+                sequence=key.version,
+                data={"keyId": key.key_id, "name": key.name},
+            )
 
 
 class ApiKeySurface:

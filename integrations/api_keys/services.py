@@ -4,16 +4,19 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from integrations.api_keys.authentication import keys
+from integrations.api_keys.authentication import EXPIRY_NOTICE, keys
 from integrations.api_keys.models import ApiKey
-from integrations.api_keys.tokens import Token, hash_token, new_token
+from integrations.api_keys.tokens import Token, exposed_key_ids, hash_token, new_token
 from storeplatform.kernel.audit import audit
 from storeplatform.kernel.crypto import current
 from storeplatform.kernel.errors import Conflict
+from storeplatform.kernel.models import OutboxEvent
 from storeplatform.kernel.outbox import emit
 from storeplatform.kernel.tenancy import Actor
+from storeplatform.kernel.transactions import lock_name
 
 
 @transaction.atomic
@@ -106,6 +109,47 @@ def revoke_key(
             data={"keyId": key.key_id, "name": key.name},
         )
     return key
+
+
+def note_exposed(text: str, address: str) -> None:
+    """A well-formed key was shown where it does not belong: audited, and told to webhooks."""
+    for key in ApiKey.objects.filter(key_id__in=exposed_key_ids(text)):
+        audit("api_key.exposed", target=key.key_id, store_id=key.store_id,
+              changes={"place": "hub", "address": address})  # fmt: skip
+        emit(
+            "api_key.exposed",
+            store_id=key.store_id,
+            subject_id=key.id,
+            sequence=key.version,
+            data={"keyId": key.key_id, "name": key.name, "place": "hub"},
+        )
+
+
+@transaction.atomic
+def tell_expiring() -> int:
+    """Tell stores once of each key that ends within thirty days; returns how many."""
+    lock_name("api keys expiring")
+    now = timezone.now()
+    told = OutboxEvent.objects.filter(
+        type="api_key.expiring", subject_id=OuterRef("pk"), created_at__gt=now - EXPIRY_NOTICE
+    )
+    ending = ApiKey.objects.filter(
+        ~Exists(told), revoked_at=None, expires_at__gt=now, expires_at__lte=now + EXPIRY_NOTICE
+    )
+    found = list(ending[:1000])
+    for key in found:
+        emit(
+            "api_key.expiring",
+            store_id=key.store_id,
+            subject_id=key.id,
+            sequence=key.version,
+            data={
+                "keyId": key.key_id,
+                "name": key.name,
+                "expiresAt": f"{key.expires_at:%Y-%m-%dT%H:%M:%SZ}",
+            },
+        )
+    return len(found)
 
 
 def lock(key: ApiKey) -> ApiKey:

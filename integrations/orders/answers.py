@@ -13,3 +13,4 @@ class OtpAnswer(Body):
     expires_in_seconds = serializers.IntegerField()
     resend_after_seconds = serializers.IntegerField()
     code_length = serializers.IntegerField()
+    delivery_status = Choice(choices=["unknown"], required=False)

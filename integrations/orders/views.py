@@ -14,6 +14,7 @@ from integrations.orders.answers import OtpAnswer
 from integrations.orders.serializers import BulkOptions, OtpBody
 from integrations.otp import services as otp
 from integrations.otp import storefront
+from store_modules.delivery.views import DeliveryCompanies
 from store_modules.orders import placement, quoting
 from store_modules.orders.importing import import_order
 from store_modules.orders.models import Channel, Order
@@ -105,6 +106,7 @@ class KeyOrders(ApiKeySurface, Orders):
             values["phone"],
             channel=values["channel"],
             customer_ip=values["customer_ip"],
+            locale=values.get("locale"),
         )
         body: dict[str, Any] = {
             "sent": True,
@@ -115,6 +117,8 @@ class KeyOrders(ApiKeySurface, Orders):
             "resendAfterSeconds": int(otp.RESEND_AFTER.total_seconds()),
             "codeLength": len(sent.code),
         }
+        if sent.status != "sent":
+            body["deliveryStatus"] = sent.status
         if settings.OTP_EXPOSE_CODE:
             body["debugCode"] = sent.code
         return Response(body)
@@ -141,6 +145,12 @@ class KeyReturnRequests(ApiKeySurface, ReturnRequests):
         if not Order.objects.of(self.actor.store_id).filter(pk=order_id).exists():
             raise Http404
         return Response(self.list_page(self.get_queryset().filter(order=order_id)))
+
+
+class KeyDeliveryCompanies(ApiKeySurface, DeliveryCompanies):
+    """The delivery companies, for a website that lets its customers choose."""
+
+    permissions = {"list": "orders:read"}
 
 
 class KeyLabels(ApiKeySurface, Labels):

@@ -13,11 +13,19 @@ from django.utils import timezone
 
 from integrations.otp.codes import derive_code
 from integrations.otp.models import OtpChallenge
-from integrations.otp.sms import SendFailed, deliver
+from integrations.otp.sms import SendFailed, SendingPaused, deliver
 from store_modules.stores.models import StoreSettings
 from storeplatform.kernel.crypto import current, keyed_hash, keyed_hashes
-from storeplatform.kernel.errors import BadGateway, Conflict, Denied, Refusal, TooMany
+from storeplatform.kernel.errors import (
+    BadGateway,
+    Conflict,
+    Denied,
+    Refusal,
+    TooMany,
+    Unavailable,
+)
 from storeplatform.kernel.phones import country_of
+from storeplatform.kernel.providers import Uncertain, reference_of
 from storeplatform.kernel.tenancy import Actor
 
 LIFE = timedelta(minutes=5)
@@ -39,20 +47,25 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A code on its way; `code` leaves the process only by the message."""
+    """A code on its way; `code` leaves the process only by the message. Whether it got there is
+    not known when `status` is `unknown`."""
 
     channel: str
     code: str
     challenge: OtpChallenge
+    status: str = "sent"
 
 
 def phone_key(phone: str) -> str:
     return keyed_hash("OTP_KEY", b"phone|" + phone.encode())
 
 
-def send_code(actor: Actor, phone: str, *, channel: str, customer_ip: str | None) -> Sent:
+def send_code(
+    actor: Actor, phone: str, *, channel: str, customer_ip: str | None, locale: str | None = None
+) -> Sent:
     """Make and send a code; a new one replaces the former. Raises TooMany over a limit, Denied
-    for a country the store does not serve, BadGateway when no channel took it."""
+    for a country the store does not serve, BadGateway when no channel took it, Unavailable while
+    sending is paused. A code that may have gone out stays valid."""
     trade = StoreSettings.objects.filter(store_id=actor.store_id).first()
     if trade is None:
         raise Conflict("settings_not_initialized", "Initialise the settings first.")
@@ -64,16 +77,46 @@ def send_code(actor: Actor, phone: str, *, channel: str, customer_ip: str | None
             refuse_over(limit)
         challenge = new_challenge(actor, phone, customer_ip)
     code = code_of(challenge, phone)
+    status = "sent"
     try:
-        taken = deliver(phone, code, channel)
+        reference = reference_of("otp", challenge.pk)
+        taken = deliver(phone, code, channel, reference=reference, locale=locale or "")
+    except Uncertain:
+        taken, status = "whatsapp" if channel == "auto" else channel, "unknown"
+    except SendingPaused:
+        void(challenge)
+        raise Unavailable("Codes cannot be sent for now.", retry_after=300) from None
     except SendFailed:
-        challenge.voided_at = timezone.now()
-        challenge.delivery_status = "failed"
-        challenge.save(update_fields=["voided_at", "delivery_status"])
+        void(challenge)
         raise BadGateway("otp_delivery_failed", "The code could not be sent; try later.") from None
-    challenge.channel, challenge.delivery_status = taken, "sent"
-    challenge.save(update_fields=["channel", "delivery_status"])
-    return Sent(taken, code, challenge)
+    challenge.channel, challenge.delivery_status = taken, status
+    waiting = OtpChallenge.objects.filter(pk=challenge.pk, delivery_status="pending")
+    if not waiting.update(channel=taken, delivery_status=status):  # its provider was faster
+        OtpChallenge.objects.filter(pk=challenge.pk).update(channel=taken)
+    return Sent(taken, code, challenge, status)
+
+
+def void(challenge: OtpChallenge) -> None:
+    """The code never left: it does not count against any limit."""
+    challenge.voided_at, challenge.delivery_status = timezone.now(), "failed"
+    challenge.save(update_fields=["voided_at", "delivery_status"])
+
+
+DELIVERY_RANK = {"pending": 0, "unknown": 0, "queued": 1, "sent": 2, "delivered": 3, "read": 4}
+
+
+@transaction.atomic
+def note_delivery(challenge_id: UUID, status: str) -> bool:
+    """What the provider says of a code's way; it only rises, and fails only before it arrived."""
+    challenge = OtpChallenge.objects.select_for_update().filter(pk=challenge_id).first()
+    if challenge is None:
+        return False
+    here = DELIVERY_RANK.get(challenge.delivery_status, len(DELIVERY_RANK))
+    there = DELIVERY_RANK.get(status, DELIVERY_RANK["sent"] + 1)
+    if there > here:
+        challenge.delivery_status = status
+        challenge.save(update_fields=["delivery_status"])
+    return True
 
 
 def lock_phone(phone: str) -> None:
@@ -106,7 +149,7 @@ def refuse_over(limit: Limit) -> None:
         **limit.where, voided_at=None, created_at__gt=now - limit.within
     ).order_by("-created_at")
     times = list(sent.values_list("created_at", flat=True)[: limit.most])
-    if len(times) >= limit.most:
+    if len(times) >= limit.most and settings.RATE_LIMITS == "on":
         wait = int((times[-1] + limit.within - now).total_seconds()) + 1
         raise TooMany(
             "otp_rate_limited", "Too many codes were sent; wait.", retry_after=max(1, wait)

@@ -7,67 +7,57 @@ from uuid import UUID
 import structlog
 from django.db import connection, transaction
 
-from store_modules.analytics.contributions import (
-    ORDER_DIMENSIONS,
-    ORDER_MEASURES,
-    PRODUCT_DIMENSIONS,
-    PRODUCT_MEASURES,
-    order_parts,
-    product_parts,
-    whole,
-)
+from store_modules.analytics.contributions import KINDS, OF_ORDER, OF_STORE, Kind, contributed
 from store_modules.stores.models import StoreSettings
 from storeplatform.kernel.database import prepared
 from storeplatform.kernel.money import minor_units
 
 log = structlog.get_logger(__name__)
 DAYS_AT_ONCE = 200
-TABLES = {
-    "analytics_dayfigure": (ORDER_DIMENSIONS, ORDER_MEASURES, order_parts),
-    "analytics_productfigure": (PRODUCT_DIMENSIONS, PRODUCT_MEASURES, product_parts),
-}
-# Writers hold it together, a rebuilding alone; it says in which time zone days are cut.
+# Writers hold it together, a rebuilding alone: meanwhile days are cut in one time zone.
 LOCK_SHARED = "SELECT pg_advisory_xact_lock_shared(hashtextextended('figures' || %s::text, 0))"
 LOCK_ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('figures' || %s::text, 0))"
 
 
+def summed(kind: Kind, sign: int = 1) -> str:
+    return ", ".join(f"sum({name}) * {sign}" for name in kind.measures)
+
+
 @cache
-def adding(digits: int, sign: int, condition: str) -> str:
-    """The statement that adds the contributions of some orders, or takes them out (`sign` -1), to
-    both tables."""
+def adding(digits: int, sign: int, condition: str, *, is_sum: bool = False) -> str:
+    """The statement that adds the contributions that meet a condition to all tables, or takes them
+    out (`sign` -1)."""
     parts = []
-    for table, (dimensions, measures, made) in TABLES.items():
-        summed = ", ".join(f"sum({name}) * {sign}" for name in measures)
-        names = ", ".join((*dimensions, *measures))
-        groups = ", ".join(dimensions)
+    for kind in KINDS:
+        groups = ", ".join(kind.dimensions)
         parts.append(
-            f"INSERT INTO {table} (store_id, day, {names})"  # noqa: S608  # our own names
+            f"INSERT INTO {kind.table}"  # noqa: S608  # our own names
+            f" (store_id, day, is_sum, {groups}, {', '.join(kind.measures)})"
             " SELECT rows.store_id, (rows.at AT TIME ZONE trade.timezone)::date AS on_day,"
-            f" {groups}, {summed} FROM ({whole(made(digits), condition)}) rows"
+            f" {is_sum}, {groups}, {summed(kind, sign)}"
+            f" FROM ({contributed(kind, digits, condition)}) rows"
             " JOIN stores_storesettings trade ON trade.store_id = rows.store_id"
-            f" GROUP BY rows.store_id, on_day, {groups}"
+            f" GROUP BY rows.store_id, on_day, {groups} HAVING {kind.is_something}"
         )
-    return f"WITH days AS ({parts[0]}) {parts[1]}"
+    *others, last = parts
+    named = ", ".join(f"part{place} AS ({part})" for place, part in enumerate(others))
+    return f"WITH {named} {last}"
 
 
-def digits_for(store_id: UUID) -> int:
-    code = StoreSettings.objects.filter(store_id=store_id).values_list("currency_code", flat=True)
-    return minor_units(code.first() or "")
-
-
-BY_ORDER = "o.id = %(order)s"
+# The customer's row keeps two orders of one customer from both being the first.
+BEFORE_A_CHANGE = """
+SELECT o.currency_code, (
+    SELECT 1 FROM customers_customer known WHERE known.id = o.customer_id FOR NO KEY UPDATE
+  ), pg_advisory_xact_lock_shared(hashtextextended('figures' || o.store_id::text, 0))
+FROM orders_order o WHERE o.id = %s
+"""
 
 
 def change(order_id: UUID, sign: int) -> None:
     with prepared() as cursor:
-        cursor.execute(
-            "SELECT o.currency_code, pg_advisory_xact_lock_shared("
-            "hashtextextended('figures' || o.store_id::text, 0))"
-            " FROM orders_order o WHERE o.id = %s",
-            [order_id],
-        )
+        cursor.execute(BEFORE_A_CHANGE, [order_id])
         currency = cursor.fetchone()[0]
-        cursor.execute(adding(minor_units(currency), sign, BY_ORDER), {"order": order_id})
+        cursor.execute(adding(minor_units(currency), sign, OF_ORDER), {"order": order_id})
 
 
 def take_out(order_id: UUID) -> None:
@@ -86,34 +76,31 @@ def put_in(order_id: UUID) -> None:
 def sum_up() -> int:
     """Sum up days that have got new rows; the figures stay what they are."""
     done = 0
-    for table, (dimensions, measures, _) in TABLES.items():
+    for kind in KINDS:
         with connection.cursor() as cursor:
             cursor.execute(
-                f"SELECT DISTINCT store_id, day FROM {table} WHERE NOT is_sum"  # noqa: S608
+                f"SELECT DISTINCT store_id, day FROM {kind.table} WHERE NOT is_sum"  # noqa: S608
                 f" LIMIT {DAYS_AT_ONCE}"
             )
             days = cursor.fetchall()
         for store_id, day in days:
-            sum_up_day(table, dimensions, measures, store_id, day)
+            sum_up_day(kind, store_id, day)
             done += 1
     return done
 
 
 @transaction.atomic
-def sum_up_day(
-    table: str, dimensions: tuple[str, ...], measures: tuple[str, ...], store_id: UUID, day: date
-) -> None:
-    groups, names = ", ".join(dimensions), ", ".join(measures)
-    summed = ", ".join(f"sum({name})" for name in measures)
-    something = " OR ".join(f"sum({name}) <> 0" for name in measures)
+def sum_up_day(kind: Kind, store_id: UUID, day: date) -> None:
+    groups, names = ", ".join(kind.dimensions), ", ".join(kind.measures)
     with connection.cursor() as cursor:
         cursor.execute(LOCK_SHARED, [store_id])
         cursor.execute(
-            f"WITH gone AS (DELETE FROM {table} WHERE store_id = %s AND day = %s RETURNING *)"  # noqa: S608
-            f" INSERT INTO {table} (store_id, day, is_sum, {groups}, {names})"
-            f" SELECT store_id, day, true, {groups}, {summed} FROM gone"
-            f" GROUP BY store_id, day, {groups} HAVING {something}",
-            [store_id, day],
+            f"WITH gone AS (DELETE FROM {kind.table}"  # noqa: S608
+            " WHERE store_id = %(store)s AND day = %(day)s RETURNING *)"
+            f" INSERT INTO {kind.table} (store_id, day, is_sum, {groups}, {names})"
+            f" SELECT store_id, day, true, {groups}, {summed(kind)} FROM gone"
+            f" GROUP BY store_id, day, {groups} HAVING {kind.is_something}",
+            {"store": store_id, "day": day},
         )
 
 
@@ -124,16 +111,12 @@ def sum_up_day(
 def rebuild(store_id: UUID) -> None:
     """Forget a store's figures and make them anew from its orders; for a new time zone, and for
     operators who want to be sure."""
-    digits = digits_for(store_id)
+    trade = StoreSettings.objects.get(store_id=store_id)
+    statement = adding(minor_units(trade.currency_code), 1, OF_STORE, is_sum=True)
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = 0")
         cursor.execute(LOCK_ALONE, [store_id])
-        for table in TABLES:
-            cursor.execute(f"DELETE FROM {table} WHERE store_id = %s", [store_id])  # noqa: S608
-        cursor.execute(adding(digits, 1, "o.store_id = %(store)s"), {"store": store_id})
-        for table in TABLES:
-            cursor.execute(
-                f"UPDATE {table} SET is_sum = true WHERE store_id = %s",  # noqa: S608
-                [store_id],
-            )
+        for kind in KINDS:
+            cursor.execute(f"DELETE FROM {kind.table} WHERE store_id = %s", [store_id])  # noqa: S608
+        cursor.execute(statement, {"store": store_id})
     log.info("figures_rebuilt", store_id=str(store_id))

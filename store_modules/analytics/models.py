@@ -14,7 +14,7 @@ from storeplatform.kernel.tenancy import StoreOwnedQuerySet
 
 
 class Figure(models.Model):
-    """What the two tables have in common. `day` is the store's; `basis` says what happened on it:
+    """What the tables have in common. `day` is the store's; `basis` says what happened on it:
     orders were placed, goods came back, goods were delivered, money moved."""
 
     class Basis(models.TextChoices):
@@ -47,10 +47,13 @@ class DayFigure(Figure):
     orders = models.IntegerField(db_default=0)
     cancelled = models.IntegerField(db_default=0)
     confirmed = models.IntegerField(db_default=0)
+    delivered_orders = models.IntegerField(db_default=0)
+    refused_orders = models.IntegerField(db_default=0)
     units = models.IntegerField(db_default=0)
     gross = MoneyField(db_default=0)
     discounts = MoneyField(db_default=0)
     returns = MoneyField(db_default=0)
+    returned_units = models.IntegerField(db_default=0)
     delivery = MoneyField(db_default=0)
     delivery_cost = MoneyField(db_default=0)
     tax = MoneyField(db_default=0)
@@ -61,12 +64,19 @@ class DayFigure(Figure):
     refunds = MoneyField(db_default=0)
     cash_collected = MoneyField(db_default=0)
     cash_remitted = MoneyField(db_default=0)
+    cash_with_courier = MoneyField(db_default=0)
 
     class Meta:
         indexes = [
             models.Index(fields=["store", "day"], name="day_figures"),
             models.Index(
                 fields=["store", "day"], condition=Q(is_sum=False), name="day_figures_fresh"
+            ),
+            models.Index(
+                fields=["store", "day"],
+                include=["cash_with_courier"],
+                condition=Q(basis="paid"),
+                name="day_figures_of_cash",
             ),
         ]
 
@@ -96,3 +106,24 @@ class ProductFigure(Figure):
 
     def __str__(self) -> str:
         return f"{self.day} {self.sku}"
+
+
+class CustomerFigure(Figure):
+    """A customer's part in a day; `firsts` is 1 where the first order ever was placed."""
+
+    customer_id = models.UUIDField()
+    province_code = models.CharField(max_length=10, db_default="")
+    orders = models.IntegerField(db_default=0)
+    net = MoneyField(db_default=0)
+    firsts = models.IntegerField(db_default=0)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["store", "day"], name="customer_figures"),
+            models.Index(
+                fields=["store", "day"], condition=Q(is_sum=False), name="customer_figures_fresh"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.customer_id}"

@@ -1,14 +1,16 @@
 """Periods and their buckets in a store's own time (domain.md, section 12). Pure."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
 from zoneinfo import ZoneInfo
 
 GRANULARITIES = ("hour", "day", "week", "month")
-MAX_DAYS = 731
-MAX_HOURLY_DAYS = 31
-WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+MOST = timedelta(days=731)
+MOST_BY_HOUR = timedelta(days=31)
+BY_SPAN = (("hour", timedelta(days=2)), ("day", timedelta(days=92)), ("week", timedelta(days=366)))
 
 
 class PeriodError(ValueError):
@@ -19,7 +21,7 @@ class PeriodError(ValueError):
         self.field = field
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Period:
     """The instants [start, end) in a time zone, cut into buckets of a granularity."""
 
@@ -30,66 +32,68 @@ class Period:
     first_weekday: int = 0  # 0 is Monday
 
     @property
+    def span(self) -> timedelta:
+        """Its length on the store's clock, where every day has 24 hours."""
+        first, last = (
+            at.astimezone(self.zone).replace(tzinfo=None) for at in (self.start, self.end)
+        )
+        return last - first
+
+    @property
     def before(self) -> "Period":
-        """The period of the same length right before."""
-        first, last = self.start.astimezone(self.zone), self.end.astimezone(self.zone)
-        if first.time() == last.time() == time():
-            days = last.date() - first.date()
-            start = midnight(first.date() - days, self.zone)
+        """The period of the same length right before; of as many days, where it is whole days."""
+        first = self.start.astimezone(self.zone)
+        if first.time() == time() and not self.span % timedelta(days=1):
+            start = midnight(first.date() - self.span, self.zone)
         else:
             start = self.start - (self.end - self.start)
-        return Period(start, self.start, self.zone, self.granularity, self.first_weekday)
+        return replace(self, start=start, end=self.start)
 
-    def day_of(self, instant: datetime) -> date:
-        return instant.astimezone(self.zone).date()
+    @cached_property
+    def buckets(self) -> list[datetime]:
+        """The starts of all buckets, in order; the first is the period's own."""
+        return list(self.cuts())
 
-    def bucket_day(self, day: date) -> date:
-        """The first day of the bucket that a day lies in; for days, weeks and months."""
-        if self.granularity == "week":
-            return day - timedelta(days=(day.weekday() - self.first_weekday) % 7)
-        if self.granularity == "month":
-            return day.replace(day=1)
-        return day
-
-    def bucket_of(self, instant: datetime) -> datetime:
-        """The start of the bucket that an instant lies in, clipped to the period."""
-        if self.granularity == "hour":
-            start = hour_start(instant.astimezone(self.zone))
-        else:
-            start = midnight(self.bucket_day(self.day_of(instant)), self.zone)
-        return max(start, self.start)
-
-    def buckets(self) -> Iterator[datetime]:
-        """The starts of all buckets, in order; the first may be later than its own hour or day."""
+    def cuts(self) -> Iterator[datetime]:
         at = self.start
         while at < self.end:
             yield at
             at = self.after(at)
 
     def after(self, instant: datetime) -> datetime:
-        """The start of the next bucket."""
+        """The start of the bucket that follows the one in which an instant lies."""
+        local = instant.astimezone(self.zone)
         if self.granularity == "hour":
-            return hour_start(instant.astimezone(self.zone)) + timedelta(hours=1)
-        day = self.bucket_day(self.day_of(instant))
+            past = timedelta(
+                minutes=local.minute, seconds=local.second, microseconds=local.microsecond
+            )
+            return instant - past + timedelta(hours=1)
+        day = local.date()
         if self.granularity == "month":
             following = (day.replace(day=28) + timedelta(days=4)).replace(day=1)
+        elif self.granularity == "week":
+            following = day + timedelta(days=7 - (day.weekday() - self.first_weekday) % 7)
         else:
-            following = day + timedelta(days=7 if self.granularity == "week" else 1)
+            following = day + timedelta(days=1)
         return midnight(following, self.zone)
 
+    def bucket_of(self, moment: date | datetime) -> datetime:
+        """The bucket of an instant, or of a day of the store's; of the first one, if it lies before
+        the period."""
+        if not isinstance(moment, datetime):
+            moment = midnight(moment, self.zone)
+        return self.buckets[max(0, bisect_right(self.buckets, moment) - 1)]
+
+    def day_of(self, instant: datetime) -> date:
+        return instant.astimezone(self.zone).date()
+
     def shown(self, instant: datetime) -> str:
-        """A bucket's start with the offset that holds there."""
+        """An instant with the offset that holds there."""
         return instant.astimezone(self.zone).isoformat(timespec="seconds")
 
 
-def hour_start(local: datetime) -> datetime:
-    """The instant when the local clock's present hour began."""
-    return local.astimezone(UTC) - timedelta(
-        minutes=local.minute, seconds=local.second, microseconds=local.microsecond
-    )
-
-
 def midnight(day: date, zone: ZoneInfo) -> datetime:
+    """The instant when a day begins, also where its clocks skip midnight."""
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
@@ -101,21 +105,26 @@ def read_period(
     first_weekday: int,
 ) -> Period:
     """From two dates, both included, or two instants, the second left out. Raises PeriodError."""
-    first = start if isinstance(start, datetime) else midnight(start, zone)
-    last = end if isinstance(end, datetime) else midnight(end + timedelta(days=1), zone)
-    if last < first or (last == first and isinstance(end, datetime)):
+    first = instant_of(start, zone)
+    is_day = not isinstance(end, datetime)
+    last = instant_of(end + timedelta(days=1) if is_day else end, zone)
+    if last < first or (is_day and last == first):
         raise PeriodError("to", "It lies before from.")
-    length = last - first
-    if length > timedelta(days=MAX_DAYS, hours=2):
-        raise PeriodError("to", f"At most {MAX_DAYS} days.")
-    if granularity == "hour" and length > timedelta(days=MAX_HOURLY_DAYS, hours=2):
-        raise PeriodError("granularity", f"By the hour at most {MAX_HOURLY_DAYS} days.")
-    chosen = granularity or default_granularity(length)
-    return Period(first.astimezone(UTC), last.astimezone(UTC), zone, chosen, first_weekday)
+    period = Period(first, last, zone, granularity or "month", first_weekday)
+    if period.span > MOST:
+        raise PeriodError("to", f"At most {MOST.days} days.")
+    if granularity == "hour" and period.span > MOST_BY_HOUR:
+        raise PeriodError("granularity", f"By the hour at most {MOST_BY_HOUR.days} days.")
+    if granularity is None:
+        fitting = (word for word, most in BY_SPAN if period.span <= most)
+        period = replace(period, granularity=next(fitting, "month"))
+    return period
 
 
-def default_granularity(length: timedelta) -> str:
-    for most, word in ((2, "hour"), (92, "day"), (366, "week")):
-        if length <= timedelta(days=most, hours=2):
-            return word
-    return "month"
+def instant_of(moment: date | datetime, zone: ZoneInfo) -> datetime:
+    """The beginning of a day, or an instant; without an offset it is on the store's clock."""
+    if not isinstance(moment, datetime):
+        return midnight(moment, zone)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone)
+    return moment.astimezone(UTC)

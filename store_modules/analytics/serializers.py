@@ -1,5 +1,6 @@
 """What the reports are asked, and what they answer."""
 
+from contextlib import suppress
 from datetime import date, datetime
 from typing import Any
 
@@ -13,19 +14,17 @@ from storeplatform.kernel.serializers import Body, Choice, IntField, Money, Text
 
 @extend_schema_field({"type": "string", "examples": ["2026-05-01"]})
 class DayOrInstant(serializers.Field[Any, Any, Any, Any]):
-    """A date of the store's calendar, or an RFC 3339 instant."""
+    """A date of the store's calendar, or an RFC 3339 instant; without an offset it is on the
+    store's clock."""
 
     def to_internal_value(self, data: Any) -> date | datetime:
         found = None
         if isinstance(data, str):
-            try:
+            with suppress(ValueError):
                 found = parse_date(data) or parse_datetime(data)
-            except ValueError:
-                found = None
-        aware = not isinstance(found, datetime) or found.tzinfo is not None
-        if found is None or not aware or not 2000 <= found.year <= 2100:
+        if found is None or not 2000 <= found.year <= 2100:
             raise serializers.ValidationError(
-                "A date, or an instant with its offset, between 2000 and 2100.", code="invalid"
+                "A date or an instant, between 2000 and 2100.", code="invalid"
             )
         return found
 
@@ -121,6 +120,7 @@ class CustomerPart(Body):
 class PlacePart(Body):
     key = TextField(allow_null=True)
     customers = IntField()
+    orders_count = IntField()
 
 
 class CustomersAnswer(ReportAnswer):
@@ -130,7 +130,7 @@ class CustomersAnswer(ReportAnswer):
 
 class CategoryPart(Body):
     key = TextField()
-    amount = Money()
+    total = Money()
     share = TextField(allow_null=True)
 
 

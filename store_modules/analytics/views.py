@@ -5,12 +5,14 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from store_modules.analytics import reports
+from store_modules.analytics import customers, reports
 from store_modules.analytics.models import DayFigure
 from store_modules.analytics.periods import Period, PeriodError, read_period
+from store_modules.analytics.reading import Scope
 from store_modules.analytics.serializers import (
     CustomersAnswer,
     ExpensesAnswer,
@@ -21,7 +23,8 @@ from store_modules.analytics.serializers import (
     SalesAnswer,
 )
 from store_modules.stores.models import StoreSettings
-from storeplatform.kernel.errors import Conflict, Refusal
+from storeplatform.kernel.errors import Conflict, Denied, Refusal
+from storeplatform.kernel.parsing import plain
 from storeplatform.kernel.viewsets import StoreScoped
 
 COST = "products.cost"
@@ -54,11 +57,21 @@ class Analytics(StoreScoped[DayFigure]):
 
     def report(self, make: Callable[..., dict[str, Any]], **options: Any) -> Response:
         values = self.body()
-        trade, scope, period = asked(self.actor.store_id, values)
         if "sort" in values:
-            options["sort"] = values["sort"]
+            options["sort"] = self.allowed_sort(values["sort"])
+        trade, scope, period = asked(self.actor.store_id, values)
         body = heading(trade, period) | make(scope, period, **options)
         return Response(body if self.actor.may(COST) else without_costs(body))
+
+    def allowed_sort(self, sort: str) -> str:
+        """The order by profit tells what goods cost."""
+        if sort == "profit" and not self.actor.may(COST):
+            raise Denied(
+                "missing_permission",
+                f"The order by profit needs {COST}.",
+                details={"requiredPermission": COST},
+            )
+        return sort
 
     def sales(self, request: Request) -> Response:
         """Demand: what was ordered, by the time it was placed."""
@@ -70,7 +83,7 @@ class Analytics(StoreScoped[DayFigure]):
 
     def customers(self, request: Request) -> Response:
         """Who bought, who came back, who refused."""
-        return self.report(reports.customers)
+        return self.report(customers.customers)
 
     def expenses(self, request: Request) -> Response:
         """What was spent, and on what."""
@@ -81,7 +94,7 @@ class Analytics(StoreScoped[DayFigure]):
         return self.report(reports.revenue)
 
 
-def asked(store_id: UUID, values: Mapping[str, Any]) -> tuple[StoreSettings, reports.Scope, Period]:
+def asked(store_id: UUID, values: Mapping[str, Any]) -> tuple[StoreSettings, Scope, Period]:
     """Whose report over which period a body asks for."""
     trade = StoreSettings.objects.filter(store_id=store_id).first()
     if trade is None:
@@ -100,7 +113,7 @@ def asked(store_id: UUID, values: Mapping[str, Any]) -> tuple[StoreSettings, rep
         raise Refusal(
             "validation_error", "There is no such period.", errors={error.field: [str(error)]}
         ) from None
-    return trade, reports.Scope(trade.store_id, trade.currency_code), period
+    return trade, Scope(trade.store_id, trade.currency_code), period
 
 
 def heading(trade: StoreSettings, period: Period) -> dict[str, Any]:
@@ -110,7 +123,7 @@ def heading(trade: StoreSettings, period: Period) -> dict[str, Any]:
         "from": period.shown(period.start),
         "to": period.shown(period.end),
         "granularity": period.granularity,
-        "generatedAt": reports.made_at(),
+        "generatedAt": plain(timezone.now()),
     }
 
 

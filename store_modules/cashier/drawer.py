@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from store_modules.cashier.models import CashierSession, CashierSettings, DrawerEntry
 from storeplatform.kernel.errors import Conflict, Denied, NotFound, Refusal
-from storeplatform.kernel.money import MAX_AMOUNT
+from storeplatform.kernel.money import MAX_AMOUNT, format_money
 from storeplatform.kernel.numbers import take_numbers
 from storeplatform.kernel.outbox import emit
 from storeplatform.kernel.ports import Port
@@ -217,11 +217,12 @@ def close_session(
     session.denominations = denominations
     session.version += 1
     session.save()
+    shown = format_money(variance, actor.store.currency_code)
     emit(
         "cashier.session_closed",
         store_id=session.store_id,
         subject_id=session.pk,
         sequence=session.version,
-        data={"id": str(session.pk), "number": session.number, "variance": str(variance)},
+        data={"id": str(session.pk), "number": session.number, "variance": shown},
     )
     return session

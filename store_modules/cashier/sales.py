@@ -47,6 +47,7 @@ from store_modules.orders.placement import (
     event_row,
     item_rows,
     outbox_row,
+    paid_at_once,
 )
 from store_modules.orders.quoting import (
     Buyer,
@@ -250,7 +251,7 @@ def sell(
         movements,
         [payment_row(order, actor, payment, now) for payment in payments if payment["amount"]],
         [event_row(order, actor, OrderEvent.Kind.CREATED, to_status=order.status)],
-        [outbox_row(order, "order.created")],
+        [outbox_row(order, "order.created"), *paid_at_once(order)],
         [
             Sale(
                 order_id=order.pk,

@@ -1,5 +1,6 @@
 """What a store sells and how much of it there is (domain.md, sections 3 and 4)."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
@@ -54,6 +55,12 @@ class ProductQuerySet(StoreOwnedQuerySet[Any]):
 
     def sellable(self) -> "ProductQuerySet":
         return self.live().exclude(product_type=Product.Type.PARENT)
+
+    def with_skus(self, skus: Iterable[str]) -> "ProductQuerySet":
+        """Those that have one of the SKUs, in any letter case."""
+        wanted = [sku.upper() for sku in skus]
+        found: ProductQuerySet = self.alias(folded_sku=Upper("sku")).filter(folded_sku__in=wanted)
+        return found
 
 
 class Product(StoreOwned):

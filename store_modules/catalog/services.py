@@ -1,5 +1,6 @@
 """Categories and products: what crosses rows (domain.md, sections 3 and 4)."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,10 +11,12 @@ from django.utils.text import slugify
 from store_modules.catalog import stock
 from store_modules.catalog.models import Category, InventoryItem, Product
 from storeplatform.kernel.errors import Conflict, Refusal
-from storeplatform.kernel.outbox import emit
+from storeplatform.kernel.models import OutboxEvent
+from storeplatform.kernel.outbox import event_of
 from storeplatform.kernel.ports import Port
 from storeplatform.kernel.tenancy import Actor
 from storeplatform.kernel.transactions import lock_name
+from storeplatform.kernel.writing import copy
 
 MAX_DEPTH = 5
 
@@ -82,28 +85,54 @@ def delete_category(category: Category) -> None:
 # Products
 
 
-@transaction.atomic
 def create_product(actor: Actor, values: dict[str, Any], *, quantity: int | None = None) -> Product:
     """A product with its inventory row; `quantity` is its opening stock and begins tracking."""
+    return create_products(actor, [(values, quantity)])[0]
+
+
+@transaction.atomic
+def create_products(
+    actor: Actor, rows: Sequence[tuple[dict[str, Any], int | None]]
+) -> list[Product]:
+    """Products of the given values and opening stock, all or none."""
     if not actor.store.currency_code:
         raise Conflict(
             "settings_not_initialized", "Set the store's currency first: POST /settings."
         )
-    tracked = values.pop("track_inventory", None)
-    product = Product(
-        store_id=actor.store_id,
-        currency_code=actor.store.currency_code,
-        track_inventory=tracked if tracked is not None else quantity is not None,
-        **values,
-    )
-    check_product(product)
-    product.save(force_insert=True)
-    if product.product_type != Product.Type.PARENT:
-        item = InventoryItem.objects.create(store_id=actor.store_id, product=product)
+    products, items, movements = [], [], []
+    for values, quantity in rows:
+        product = new_product(actor, values, quantity)
+        check_product(product)
+        products.append(product)
+        if product.product_type == Product.Type.PARENT:
+            continue
+        item = InventoryItem(
+            store_id=actor.store_id, product=product, quantity_on_hand=quantity or 0
+        )
+        items.append(item)
         if quantity:
-            stock.move(item, quantity, stock.Reason.OPENING, actor=actor)
-    announce(product, "product.created")
-    return product
+            movements.append(stock.opening(item, actor))
+    copy(products)
+    copy(items)
+    copy(movements)
+    events = [event_about(product, "product.created") for product in products]
+    for item in items:
+        if item.quantity_on_hand:
+            events += stock.changed_events(item, was=0)
+    copy(events)
+    return products
+
+
+def new_product(actor: Actor, values: dict[str, Any], quantity: int | None) -> Product:
+    tracked = values.get("track_inventory")
+    return Product(
+        **{
+            **values,
+            "store_id": actor.store_id,
+            "currency_code": actor.store.currency_code,
+            "track_inventory": tracked if tracked is not None else quantity is not None,
+        }
+    )
 
 
 @transaction.atomic
@@ -157,7 +186,11 @@ def delete_product(product: Product) -> None:
 
 
 def announce(product: Product, event: str) -> None:
-    emit(
+    event_about(product, event).save(force_insert=True)
+
+
+def event_about(product: Product, event: str) -> OutboxEvent:
+    return event_of(
         event,
         store_id=product.store_id,
         subject_id=product.pk,

@@ -8,62 +8,97 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import structlog
 from django.db import transaction
 from django.db.models import Q
 
 from store_modules.catalog.models import InventoryItem, Product, StockMovement
 from storeplatform.kernel.database import prepared
 from storeplatform.kernel.errors import Conflict, Refusal
-from storeplatform.kernel.outbox import emit
+from storeplatform.kernel.ids import uuid7
+from storeplatform.kernel.models import OutboxEvent
+from storeplatform.kernel.outbox import event_of
 from storeplatform.kernel.tenancy import Actor
 
 Reason = StockMovement.Reason
 
+# Every change of a figure tells others of it in the same statement; the ids are made beforehand
+# and are more than enough. `low` and `out` are told where the line is crossed.
+NEWS = """
+, news AS (
+  SELECT item.*, product.sku, item.quantity_on_hand - item.quantity_reserved AS available,
+    row_number() OVER (ORDER BY item.id) AS place
+  FROM changed item JOIN catalog_product product ON product.id = item.product_id
+), told AS (
+  INSERT INTO kernel_outboxevent (id, store_id, type, subject_id, sequence, data, request_id)
+  SELECT (%s::uuid[])[2 * news.place - (kind.type = 'inventory.changed')::int], news.store_id,
+    kind.type, news.id, news.version,
+    jsonb_build_object('productId', news.product_id, 'sku', news.sku,
+      'quantityOnHand', news.quantity_on_hand, 'quantityReserved', news.quantity_reserved,
+      'quantityAvailable', news.available), %s
+  FROM news CROSS JOIN LATERAL (
+    SELECT 'inventory.changed' AS type
+    UNION ALL SELECT 'inventory.out' WHERE news.available <= 0 AND news.was > 0
+    UNION ALL SELECT 'inventory.low' WHERE news.available > 0
+      AND news.available <= news.reorder_point AND news.was > news.reorder_point
+  ) kind
+)
+"""
+
 # Locks, checks and reserves all rows in one statement; reserves nothing when one is short.
-RESERVE = """
+RESERVE = f"""
 WITH wanted AS (
   SELECT id, quantity FROM unnest(%s::uuid[], %s::int[]) AS wanted (id, quantity)
 ), locked AS (
   SELECT item.id, item.quantity_on_hand - item.quantity_reserved AS available, wanted.quantity
   FROM catalog_inventoryitem item JOIN wanted USING (id) ORDER BY item.id FOR UPDATE OF item
-), reserved AS (
-  UPDATE catalog_inventoryitem item SET quantity_reserved = quantity_reserved + locked.quantity
+), changed AS (
+  UPDATE catalog_inventoryitem item SET quantity_reserved = quantity_reserved + locked.quantity,
+    version = version + 1, updated_at = now()
   FROM locked WHERE item.id = locked.id
     AND NOT EXISTS (SELECT 1 FROM locked WHERE available < quantity)
+  RETURNING item.*, locked.available AS was
 )
+{NEWS}
 SELECT id, available FROM locked WHERE available < quantity
-"""
+"""  # noqa: S608  # our own text
 
-RELEASE = """
+RELEASE = f"""
 WITH wanted AS (
   SELECT id, quantity FROM unnest(%s::uuid[], %s::int[]) AS wanted (id, quantity)
 ), locked AS (
-  SELECT item.id, wanted.quantity
+  SELECT item.id, item.quantity_on_hand - item.quantity_reserved AS available, wanted.quantity
   FROM catalog_inventoryitem item JOIN wanted USING (id) ORDER BY item.id FOR UPDATE OF item
+), changed AS (
+  UPDATE catalog_inventoryitem item SET quantity_reserved = quantity_reserved - locked.quantity,
+    version = version + 1, updated_at = now()
+  FROM locked WHERE item.id = locked.id
+  RETURNING item.*, locked.available AS was
 )
-UPDATE catalog_inventoryitem item SET quantity_reserved = quantity_reserved - locked.quantity
-FROM locked WHERE item.id = locked.id
-"""
+{NEWS}
+SELECT 1 FROM changed
+"""  # noqa: S608  # our own text
 
 
 # Locks, checks and takes from the shelf; nothing when one is short. Answers the rows that are
 # short with what is available, else each row with what is left on hand.
-TAKE = """
+TAKE = f"""
 WITH wanted AS (
   SELECT id, quantity FROM unnest(%s::uuid[], %s::int[]) AS wanted (id, quantity)
 ), locked AS (
   SELECT item.id, item.quantity_on_hand - item.quantity_reserved AS available, wanted.quantity
   FROM catalog_inventoryitem item JOIN wanted USING (id) ORDER BY item.id FOR UPDATE OF item
-), taken AS (
+), changed AS (
   UPDATE catalog_inventoryitem item SET quantity_on_hand = quantity_on_hand - locked.quantity,
     version = version + 1, updated_at = now()
   FROM locked WHERE item.id = locked.id
     AND NOT EXISTS (SELECT 1 FROM locked WHERE available < quantity)
-  RETURNING item.id, item.quantity_on_hand
+  RETURNING item.*, locked.available AS was
 )
+{NEWS}
 SELECT id, available, true FROM locked WHERE available < quantity
-UNION ALL SELECT id, quantity_on_hand, false FROM taken
-"""
+UNION ALL SELECT id, quantity_on_hand, false FROM changed
+"""  # noqa: S608  # our own text
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +109,19 @@ class Shortage:
     available: int
 
 
+def parameters(demand: Mapping[UUID, int]) -> list[Any]:
+    """Of the three statements: items, pieces, two event ids an item, and the request's id."""
+    request_id = structlog.contextvars.get_contextvars().get("request_id", "")
+    event_ids = [uuid7() for _ in range(2 * len(demand))]
+    return [list(demand), list(demand.values()), event_ids, request_id]
+
+
 def reserve(demand: Mapping[UUID, int]) -> list[Shortage]:
     """Set pieces aside by inventory item; all of them, or none and what is short."""
     if not demand:
         return []
     with prepared() as cursor:
-        cursor.execute(RESERVE, [list(demand), list(demand.values())])
+        cursor.execute(RESERVE, parameters(demand))
         return [Shortage(item_id, available) for item_id, available in cursor.fetchall()]
 
 
@@ -89,7 +131,7 @@ def take(demand: Mapping[UUID, int]) -> tuple[dict[UUID, int], list[Shortage]]:
     if not demand:
         return {}, []
     with prepared() as cursor:
-        cursor.execute(TAKE, [list(demand), list(demand.values())])
+        cursor.execute(TAKE, parameters(demand))
         rows = cursor.fetchall()
     short = [Shortage(item_id, count) for item_id, count, is_short in rows if is_short]
     return {item_id: count for item_id, count, is_short in rows if not is_short}, short
@@ -99,7 +141,7 @@ def release(reserved: Mapping[UUID, int]) -> None:
     """Give reserved pieces back."""
     if reserved:
         with prepared() as cursor:
-            cursor.execute(RELEASE, [list(reserved), list(reserved.values())])
+            cursor.execute(RELEASE, parameters(reserved))
 
 
 def insufficient(short: Iterable[dict[str, Any]]) -> Conflict:
@@ -110,13 +152,14 @@ def insufficient(short: Iterable[dict[str, Any]]) -> Conflict:
 
 
 def locked_items(ids: Iterable[UUID]) -> dict[UUID, InventoryItem]:
-    items = InventoryItem.objects.filter(pk__in=list(ids)).order_by("pk")
+    items = InventoryItem.objects.select_related("product").filter(pk__in=list(ids)).order_by("pk")
     return {item.pk: item for item in items.select_for_update(of=("self",))}
 
 
 def item_of(product: Product) -> InventoryItem:
     """The product's inventory row, locked. It was made with the product."""
-    item: InventoryItem = InventoryItem.objects.select_for_update(of=("self",)).get(product=product)
+    items = InventoryItem.objects.select_related("product").select_for_update(of=("self",))
+    item: InventoryItem = items.get(product=product)
     return item
 
 
@@ -130,11 +173,14 @@ def move(
     unit_cost: Any = None,
     ref_type: str = "",
     ref_id: UUID | None = None,
+    was: int | None = None,
 ) -> None:
-    """Change what is on hand of a locked item and write the movement. Raises Conflict when fewer
-    pieces would be left than are reserved."""
+    """Change what is on hand of a locked item and write the movement. `was` is what was available
+    before, where the caller changed what is reserved, too. Raises Conflict when fewer pieces would
+    be left than are reserved."""
     if not delta:
         return
+    was = item.quantity_on_hand - item.quantity_reserved if was is None else was
     left = item.quantity_on_hand + delta
     if left < item.quantity_reserved:
         raise Conflict(
@@ -164,21 +210,54 @@ def move(
         actor_id=actor.id,
         note=note,
     )
+    announce(item, was)
 
 
-def announce(item: InventoryItem) -> None:
-    """Tell others that a figure changed; the message carries the new one."""
-    emit(
-        "inventory.changed",
+def opening(item: InventoryItem, actor: Actor) -> StockMovement:
+    """The first movement of a new item with pieces on hand; the caller stores both."""
+    return StockMovement(
         store_id=item.store_id,
-        subject_id=item.id,
-        sequence=item.version,
-        data={
-            "productId": str(item.product_id),
-            "quantityOnHand": item.quantity_on_hand,
-            "quantityReserved": item.quantity_reserved,
-        },
+        item=item,
+        product_id=item.product_id,
+        delta=item.quantity_on_hand,
+        reason=Reason.OPENING,
+        balance_after=item.quantity_on_hand,
+        actor_kind=actor.kind,
+        actor_id=actor.id,
     )
+
+
+def announce(item: InventoryItem, was: int) -> None:
+    """Tell others that a figure changed; the message carries the new ones. `was` pieces were
+    available before."""
+    for event in changed_events(item, was):
+        event.save(force_insert=True)
+
+
+def changed_events(item: InventoryItem, was: int) -> list[OutboxEvent]:
+    available = item.quantity_on_hand - item.quantity_reserved
+    types = ["inventory.changed"]
+    if available <= 0 < was:
+        types.append("inventory.out")
+    elif item.reorder_point is not None and available <= item.reorder_point < was:
+        types.append("inventory.low")
+    data = {
+        "productId": str(item.product_id),
+        "sku": item.product.sku,
+        "quantityOnHand": item.quantity_on_hand,
+        "quantityReserved": item.quantity_reserved,
+        "quantityAvailable": available,
+    }
+    return [
+        event_of(
+            event_type,
+            store_id=item.store_id,
+            subject_id=item.id,
+            sequence=item.version,
+            data=data,
+        )
+        for event_type in types
+    ]
 
 
 def begin_tracking(product_id: UUID) -> None:
@@ -191,12 +270,11 @@ def set_on_hand(
     item: InventoryItem, quantity: int, *, actor: Actor, note: str | None = None
 ) -> InventoryItem:
     """Count: on hand is `quantity` now. Raises Conflict `below_reserved`."""
-    item = InventoryItem.objects.select_for_update(of=("self",)).get(pk=item.pk)
+    item = locked_items([item.pk])[item.pk]
     first = not StockMovement.objects.filter(item=item).exists()
     reason = Reason.OPENING if first else Reason.COUNT_CORRECTION
     move(item, quantity - item.quantity_on_hand, reason, actor=actor, note=note)
     begin_tracking(item.product_id)
-    announce(item)
     return item
 
 
@@ -205,10 +283,9 @@ def adjust(
     item: InventoryItem, delta: int, reason: str, *, actor: Actor, note: str | None = None
 ) -> InventoryItem:
     """Pieces more or fewer than before, for a stated reason."""
-    item = InventoryItem.objects.select_for_update(of=("self",)).get(pk=item.pk)
+    item = locked_items([item.pk])[item.pk]
     move(item, delta, reason, actor=actor, note=note)
     begin_tracking(item.product_id)
-    announce(item)
     return item
 
 

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from store_modules.geography.models import Area, Province
 from storeplatform.kernel.errors import Refusal
+from storeplatform.kernel.text import fold
 
 
 def refuse(field: str, code: str, message: str) -> Refusal:
@@ -24,6 +25,24 @@ def find_address(country_code: str, province_code: str, area_id: UUID) -> Area:
     check_province(area.province)
     found: Area = area
     return found
+
+
+def find_area(country_code: str, province_code: str, name: str) -> Area:
+    """The area of a province that has this name in any language, as the search compares names."""
+    province = find_province(country_code, province_code)
+    wanted = fold(name.strip())
+    likely = Area.objects.filter(province=province, is_active=True, search_text__contains=wanted)
+    found: list[Area] = [
+        area
+        for area in likely
+        if wanted in {fold(text) for text in (area.name, *area.names.values(), *area.aliases)}
+    ]
+    if not found:
+        raise refuse("areaName", "not_found", "There is no area of this name in the province.")
+    if len(found) > 1:
+        message = "Several areas of the province have this name; give addressAreaId."
+        raise refuse("areaName", "ambiguous", message)
+    return found[0]
 
 
 def find_province(country_code: str, province_code: str) -> Province:

@@ -9,6 +9,7 @@ class OrdersConfig(AppConfig):
     def ready(self) -> None:
         from store_modules.customers.services import has_open_order, move_orders
         from store_modules.orders.expiry import cancel_unconfirmed
+        from store_modules.orders.lifecycle import move_to_customer
         from store_modules.orders.models import Order
         from store_modules.shipping.services import package_in_use
         from store_modules.stores.trading import has_money, has_orders
@@ -23,8 +24,4 @@ class OrdersConfig(AppConfig):
         has_open_order.register(
             lambda customer_id: Order.objects.open().filter(customer_id=customer_id).exists()
         )
-        move_orders.register(
-            lambda source_id, target_id: Order.objects.filter(customer_id=source_id).update(
-                customer_id=target_id
-            )
-        )
+        move_orders.register(move_to_customer)

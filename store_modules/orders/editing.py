@@ -22,6 +22,7 @@ from store_modules.orders.placement import (
 )
 from store_modules.orders.quoting import Quote, quote
 from store_modules.orders.status import Status
+from store_modules.shipping.services import check_company
 from storeplatform.kernel.errors import Conflict
 from storeplatform.kernel.serializers import wire_name
 from storeplatform.kernel.tenancy import Actor
@@ -34,7 +35,7 @@ NOTES = {"notes", "internal_notes"}
 EVERYTHING = PLACE | NOTES | {
     "payment_method", "customer", "items", "fulfillment_type", "delivery_mode", "external_ref",
     "delivery_fee", "delivery_fee_payer", "scheduled_for", "metadata", "pickup",
-    "discount_code", "package_size_id",
+    "discount_code", "package_size_id", "delivery_company_id",
 }  # fmt: skip
 EDITABLE = {
     Status.DRAFT: EVERYTHING,
@@ -47,11 +48,12 @@ FINAL = {"internal_notes"}
 REPRICING = {
     "items", "payment_method", "delivery_fee", "delivery_fee_payer", "address_area_id",
     "fulfillment_type", "discount_code", "package_size_id", "delivery_mode",
+    "delivery_company_id",
 }  # fmt: skip
 PLAIN = {
     "address", "landmark", "delivery_lat", "delivery_lng", "notes", "internal_notes",
     "payment_method", "fulfillment_type", "delivery_mode", "external_ref", "scheduled_for",
-    "metadata", "pickup", "delivery_fee_payer",
+    "metadata", "pickup", "delivery_fee_payer", "delivery_company_id",
 }  # fmt: skip
 
 
@@ -74,6 +76,7 @@ def edit_order(actor: Actor, order_id: UUID, values: dict[str, Any]) -> Order:
         )
     if not changed:
         return order
+    check_company(actor.store_id, changed.get("delivery_company_id"))
     with counted_anew(order):
         for name in changed.keys() & PLAIN:
             setattr(order, name, changed[name])
@@ -146,6 +149,7 @@ def reprice(actor: Actor, order: Order, items: list[OrderItem], changed: Mapping
             "delivery_lat": order.delivery_lat,
             "delivery_lng": order.delivery_lng,
             "delivery_mode": order.delivery_mode,
+            "delivery_company_id": order.delivery_company_id,
             "discount_code": changed.get("discount_code", order.discount_code),
             "package_size_id": changed.get("package_size_id", order.package_size_id),
         },

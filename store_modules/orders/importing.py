@@ -7,14 +7,14 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F
+from django.db.models import F, Max, Min
 from django.db.models.functions import Coalesce, Greatest, Least, Upper
 from django.utils import timezone
 
 from store_modules.catalog.models import Product
 from store_modules.customers.models import Customer
 from store_modules.geography.services import find_address
-from store_modules.orders.figures import put_in
+from store_modules.orders.figures import put_in, take_out
 from store_modules.orders.models import (
     Channel,
     CheckIn,
@@ -29,6 +29,7 @@ from store_modules.orders.placement import event_row
 from store_modules.orders.quoting import refuse, refuse_repeats
 from store_modules.orders.status import FulfillmentStatus, PaymentStatus, RemittanceStatus, Status
 from store_modules.orders.totals import Line, Terms, totals_of
+from storeplatform.kernel.errors import Conflict
 from storeplatform.kernel.ids import uuid7
 from storeplatform.kernel.tenancy import Actor
 from storeplatform.kernel.writing import insert
@@ -37,7 +38,9 @@ ZERO = Decimal(0)
 UNIT_PLACES = Decimal("0.0001")
 
 
-def import_order(actor: Actor, values: Mapping[str, Any], number: str) -> Order:
+def import_order(
+    actor: Actor, values: Mapping[str, Any], number: str, *, order_id: UUID | None = None
+) -> Order:
     """Store one past order; inside the caller's transaction."""
     refuse_repeats(item["sku"] for item in values["items"])
     facts = actor.store
@@ -54,7 +57,7 @@ def import_order(actor: Actor, values: Mapping[str, Any], number: str) -> Order:
     status, at = values["status"], values["placed_at"]
     customer = values["customer"]
     order = Order(
-        id=uuid7(),
+        id=order_id or uuid7(),
         store_id=facts.id,
         number=number,
         public_id=secrets.token_urlsafe(16),
@@ -103,6 +106,40 @@ def import_order(actor: Actor, values: Mapping[str, Any], number: str) -> Order:
         CheckIn.objects.bulk_create(returned_rows(order, actor))
     put_in(order.pk)
     return order
+
+
+def replace_imported(actor: Actor, order_id: UUID, values: Mapping[str, Any]) -> Order:
+    """Import a past order anew under its id and number; inside the caller's transaction. Raises
+    Conflict for an order that was not imported, or that somebody worked on since."""
+    order = Order.objects.of(actor.store_id).get(pk=order_id)
+    if order.channel != Channel.IMPORT or order.version > 1 or order.return_requests.exists():
+        raise Conflict(
+            "duplicate_external_ref",
+            "Another order has this externalRef, and it is more than an import.",
+            details={"orderId": order.pk},
+        )
+    take_out(order.pk)
+    order.delete()
+    uncount(order)
+    return import_order(actor, values, order.number, order_id=order_id)
+
+
+def uncount(order: Order) -> None:
+    """Take a deleted imported order out of its customer's counters."""
+    if order.customer_id is None:
+        return
+    left = Order.objects.filter(customer=order.customer_id).aggregate(
+        first=Min("placed_at"), last=Max("placed_at")
+    )
+    delivered, returned = order.status == Status.DELIVERED, order.status == Status.RETURNED
+    Customer.objects.filter(pk=order.customer_id).update(
+        orders_count=F("orders_count") - (0 if order.is_credit_only else 1),
+        delivered_count=F("delivered_count") - (1 if delivered else 0),
+        returned_count=F("returned_count") - (1 if returned else 0),
+        total_spent=F("total_spent") - (order.subtotal if delivered else ZERO),
+        first_order_at=left["first"],
+        last_order_at=left["last"],
+    )
 
 
 def returned_rows(order: Order, actor: Actor) -> list[CheckIn]:

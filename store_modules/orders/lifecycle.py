@@ -31,6 +31,7 @@ from store_modules.orders.status import (
     allowed,
 )
 from storeplatform.kernel.errors import Conflict, Refusal
+from storeplatform.kernel.models import OutboxEvent
 from storeplatform.kernel.tenancy import Actor
 
 ZERO = Decimal(0)
@@ -67,7 +68,7 @@ def transition(
             f"An order that is {order.status} does not become {to} like this.",
             details={"current": {"status": order.status}, "allowed": list(ways)},
         )
-    before = order.status
+    before, paid, remittance = order.status, order.amount_paid, order.remittance_status
     with counted_anew(order):
         EFFECTS[to](order, actor, reason, lines)
         order.status = to
@@ -77,7 +78,12 @@ def transition(
     event_row(order, actor, kind, from_status=before, to_status=to, reason=reason).save(
         force_insert=True
     )
-    outbox_row(order, EVENTS.get(to, "order.status_changed")).save(force_insert=True)
+    events = [EVENTS.get(to, "order.status_changed")]
+    if order.amount_paid > paid:
+        events.append("payment.collected")
+    if order.remittance_status == RemittanceStatus.REMITTED != remittance:
+        events.append("payment.remitted")
+    OutboxEvent.objects.bulk_create([outbox_row(order, event) for event in events])
     return order
 
 
@@ -96,6 +102,16 @@ def clear_risk(actor: Actor, order_id: UUID, flags: Sequence[str]) -> Order:
     )
     outbox_row(order, "order.updated").save(force_insert=True)
     return order
+
+
+def move_to_customer(source_id: UUID, target_id: UUID) -> int:
+    """Give a customer's orders to another one; in the caller's transaction."""
+    orders = list(Order.objects.filter(customer=source_id).order_by("pk").select_for_update())
+    for order in orders:
+        with counted_anew(order):
+            order.customer_id = target_id
+            order.save(update_fields=["customer_id"])
+    return len(orders)
 
 
 def place_draft(order: Order, actor: Actor, reason: str | None, lines: Lines) -> None:
@@ -128,17 +144,19 @@ def ship(order: Order, actor: Actor, reason: str | None, lines: Lines) -> None:
     else:
         items = list(order.items.all())
         attach_untracked(order.store_id, items)
+        take_present_costs(items)
         shelves = stock.locked_items(i.inventory_item_id for i in items if i.inventory_item_id)
         for item in items:
             if item.inventory_item_id is None:
                 continue
             shelf = shelves[item.inventory_item_id]
+            available = shelf.quantity_on_hand - shelf.quantity_reserved
             shelf.quantity_reserved -= item.quantity_reserved
             item.quantity_reserved = 0
-            if shelf.quantity_on_hand - shelf.quantity_reserved < item.quantity:
-                available = shelf.quantity_on_hand - shelf.quantity_reserved
+            free = shelf.quantity_on_hand - shelf.quantity_reserved
+            if free < item.quantity:
                 raise stock.insufficient(
-                    [{"sku": item.sku, "requested": item.quantity, "available": available}]
+                    [{"sku": item.sku, "requested": item.quantity, "available": free}]
                 )
             stock.move(
                 shelf,
@@ -148,8 +166,9 @@ def ship(order: Order, actor: Actor, reason: str | None, lines: Lines) -> None:
                 unit_cost=item.unit_cost,
                 ref_type="order",
                 ref_id=order.pk,
+                was=available,
             )
-        OrderItem.objects.bulk_update(items, ["quantity_reserved", "inventory_item"])
+        OrderItem.objects.bulk_update(items, ["quantity_reserved", "inventory_item", "unit_cost"])
         order.shipped_at = timezone.now()
     order.fulfillment_status = FulfillmentStatus.PICKED_UP
 
@@ -165,6 +184,15 @@ def attach_untracked(store_id: UUID, items: Sequence[OrderItem]) -> None:
     )
     for item in loose:
         item.inventory_item_id = rows.get(item.product_id)
+
+
+def take_present_costs(items: Sequence[OrderItem]) -> None:
+    """Sold goods keep the cost that they have when they leave (domain.md, section 7)."""
+    wanted = [item.product_id for item in items if item.product_id]
+    costs = dict(Product.objects.filter(pk__in=wanted).values_list("pk", "cost_price"))
+    for item in items:
+        cost = costs.get(item.product_id) if item.product_id else None
+        item.unit_cost = item.unit_cost if cost is None else cost
 
 
 def deliver(order: Order, actor: Actor, reason: str | None, lines: Lines) -> None:

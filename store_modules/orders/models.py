@@ -101,7 +101,11 @@ class Order(StoreOwned):
     )
 
     customer = models.ForeignKey(
-        "customers.Customer", on_delete=models.PROTECT, null=True, related_name="orders"
+        "customers.Customer",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="orders",
+        db_index=False,  # order_of_customer begins with it
     )
     customer_name = models.CharField(max_length=200, blank=True)
     customer_phone = PhoneField(null=True)
@@ -206,6 +210,12 @@ class Order(StoreOwned):
             models.Index(fields=["store", "status", "-created_at", "-id"], name="order_by_status"),
             models.Index(fields=["store", "-updated_at", "-id"], name="order_changed"),
             models.Index(fields=["store", "placed_at"], name="order_placed"),
+            models.Index(fields=["customer", "placed_at", "id"], name="order_of_customer"),
+            models.Index(
+                fields=["store", "remitted_at"],
+                condition=Q(remitted_at__isnull=False),
+                name="order_remitted",
+            ),
             models.Index(
                 fields=["store", "-delivered_at", "-id"],
                 condition=Q(delivered_at__isnull=False),
@@ -352,7 +362,10 @@ class OrderPayment(models.Model):
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(amount__gt=0), name="payment_above_zero")]
-        indexes = [models.Index(fields=["order", "id"], name="payment_of_order")]
+        indexes = [
+            models.Index(fields=["order", "id"], name="payment_of_order"),
+            models.Index(fields=["store", "at"], name="payment_by_day"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.amount}"

@@ -18,10 +18,14 @@ from store_modules.orders.status import PaymentStatus, RemittanceStatus, Status
 from store_modules.stores.models import StoreSettings
 from storeplatform.kernel.errors import Conflict, Denied, Refusal
 from storeplatform.kernel.money import format_money
+from storeplatform.kernel.ports import Port
 from storeplatform.kernel.tenancy import Actor
 
 OVER_LIMIT = "orders.refund_over_limit"
 NOT_PAYABLE = (Status.DRAFT, Status.CANCELLED)
+
+# A delivery company took this much of the order at the door; its books are filled by deliveries.
+courier_collected: Port[[Order, Decimal], None] = Port("courier_collected")
 
 
 def refuse(field: str, code: str, message: str) -> Refusal:
@@ -195,3 +199,4 @@ def collect_at_the_door(order: Order, actor: Actor) -> None:
         order.remitted_at = timezone.now()
     else:
         order.remittance_status = RemittanceStatus.WITH_COURIER
+        courier_collected(order, due)

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import structlog
 from django.utils import timezone
 
 from store_modules.catalog import stock
@@ -24,6 +25,7 @@ from store_modules.orders.models import (
 from store_modules.orders.quoting import Buyer, Quote
 from store_modules.orders.status import PaymentStatus, RemittanceStatus, Status
 from store_modules.orders.totals import Totals
+from store_modules.shipping.services import check_company
 from storeplatform.kernel.database import prepared
 from storeplatform.kernel.errors import NotFound
 from storeplatform.kernel.ids import uuid7
@@ -57,6 +59,7 @@ def place_order(
 ) -> Order:
     """Store a priced order and set its stock aside; call it inside the caller's transaction.
     Raises Conflict `insufficient_stock`, or `duplicate_external_ref` by its constraint."""
+    check_company(actor.store_id, values.get("delivery_company_id"))
     is_draft = bool(values.get("is_draft"))
     now = timezone.now()
     customer = values.get("customer") or buyer_as_customer(priced.shelf.buyer)
@@ -76,7 +79,7 @@ def place_order(
         lines,
         [payment_row(order, actor, now)] if order.amount_paid else [],
         created_events(order, actor),
-        [outbox_row(order, "order.created")],
+        [outbox_row(order, "order.created"), *paid_at_once(order)],
     )
     if not is_draft:
         put_in(order.pk)
@@ -133,6 +136,7 @@ def order_row(
         external_ref=values.get("external_ref") or None,
         scheduled_for=values.get("scheduled_for"),
         metadata=values.get("metadata") or {},
+        delivery_company_id=values.get("delivery_company_id"),
         risk_flags=list(priced.risk_flags),
         items_count=len(priced.lines),
         units_count=sum(line.quantity for line in priced.lines),
@@ -336,6 +340,10 @@ def created_events(order: Order, actor: Actor) -> list[OrderEvent]:
     return events
 
 
+def paid_at_once(order: Order) -> list[OutboxEvent]:
+    return [outbox_row(order, "payment.collected")] if order.amount_paid else []
+
+
 def outbox_row(order: Order, event_type: str) -> OutboxEvent:
     return OutboxEvent(
         store_id=order.store_id,
@@ -347,8 +355,10 @@ def outbox_row(order: Order, event_type: str) -> OutboxEvent:
             "number": order.number,
             "externalRef": order.external_ref,
             "status": order.status,
+            "paymentStatus": order.payment_status,
             "total": format_money(order.total, order.currency_code),
+            "amountPaid": format_money(Decimal(order.amount_paid), order.currency_code),
             "currencyCode": order.currency_code,
         },
-        request_id="",
+        request_id=structlog.contextvars.get_contextvars().get("request_id", ""),
     )

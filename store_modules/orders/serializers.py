@@ -202,10 +202,6 @@ class OrderBody(OneLineAnSku, Body):
             errors["customer"] = ["Give the customer, or the id of one; not both."]
         if (attrs["delivery_lat"] is None) != (attrs["delivery_lng"] is None):
             errors["delivery_lat"] = ["Give delivery_lat and delivery_lng together or neither."]
-        if attrs["delivery_company_id"]:
-            errors["deliveryCompanyId"] = [
-                ErrorDetail("There is no such delivery company.", code="not_found")
-            ]
         if errors:
             raise serializers.ValidationError(errors)
         return attrs
@@ -267,6 +263,7 @@ class EditBody(Body):
     pickup = PickupBody(required=False, allow_null=True)
     discount_code = TextField(max_length=32, required=False, allow_null=True)
     package_size_id = serializers.UUIDField(required=False, allow_null=True)
+    delivery_company_id = serializers.UUIDField(required=False, allow_null=True)
 
 
 class Cancellation(Body):

@@ -300,7 +300,6 @@ def take_into_stock(
             ref_type="purchase_order",
             ref_id=purchase.pk,
         )
-        stock.announce(shelf)
 
 
 def average_cost(on_hand: int, cost: Decimal | None, count: int, unit: Decimal) -> Decimal:

@@ -40,14 +40,6 @@ class PackageSizeSerializer(WireSerializer[PackageSize]):
         read_only_fields = ["version"]
 
 
-class NoCompanyYet(serializers.UUIDField):
-    """No delivery company is linked to any store before deliveries are dispatched."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        super().to_internal_value(data)
-        raise serializers.ValidationError("There is no such delivery company.", code="not_found")
-
-
 class ShippingRuleSerializer(WireSerializer[ShippingRule]):
     province_code = serializers.CharField(
         max_length=10, write_only=True, required=False, allow_null=True
@@ -56,7 +48,7 @@ class ShippingRuleSerializer(WireSerializer[ShippingRule]):
     package_size = StoreRelatedField(
         queryset=PackageSize.objects.live(), required=False, allow_null=True
     )
-    delivery_company_id = NoCompanyYet(required=False, allow_null=True)
+    delivery_company_id = serializers.UUIDField(required=False, allow_null=True)
 
     class Meta:
         model = ShippingRule

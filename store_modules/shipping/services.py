@@ -18,11 +18,20 @@ from storeplatform.kernel.tenancy import Actor
 
 # Do open orders go in this package? Orders answer.
 package_in_use: Port[[UUID], bool] = Port("package_in_use")
+# Has the store an account with this delivery company? Deliveries answer.
+company_linked: Port[[UUID, UUID], bool] = Port("company_linked")
 RANGES = (("min_weight_grams", "max_weight_grams"), ("min_order_value", "max_order_value"))
 
 
 def refuse(field: str, code: str, message: str) -> Refusal:
     return Refusal(code, message, errors={field: [message]})
+
+
+def check_company(store_id: UUID, company_id: UUID | None) -> None:
+    """A delivery company that is named must be linked to the store."""
+    if company_id is not None and not any(company_linked(store_id, company_id)):
+        message = "There is no such delivery company."
+        raise refuse("deliveryCompanyId", "not_found", message)
 
 
 @transaction.atomic
@@ -66,6 +75,7 @@ def delete_package(package: PackageSize) -> None:
 @transaction.atomic
 def save_rule(actor: Actor, rule: ShippingRule, values: dict[str, Any]) -> ShippingRule:
     """Create or change; an area brings its province along."""
+    check_company(rule.store_id, values.get("delivery_company_id"))
     place: dict[str, Any] = {}
     for name in ("province_code", "area_id"):
         if name in values:

@@ -1,5 +1,6 @@
 """Bearer tokens to actors, for the dashboard surface."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
 
 from store_modules.stores.grants import effective
-from store_modules.stores.models import Membership, SignIn, Store
+from store_modules.stores.models import Membership, SignIn, Store, User
 from store_modules.stores.tokens import StoreAccessToken
 from storeplatform.kernel.cache import ShortMemory
 from storeplatform.kernel.errors import Denied, Unauthenticated
@@ -57,21 +58,33 @@ def load_actor(key: tuple[UUID, UUID]) -> Actor | Exception:
     sign_in = SignIn.objects.select_related("user", "store__settings").filter(pk=sign_in_id).first()
     if sign_in is None or sign_in.revoked_at or sign_in.store_id != store_id:
         return unauthenticated("session_revoked", "This sign-in was ended; sign in again.")
-    member = Membership.objects.filter(user_id=sign_in.user_id, store_id=store_id).first()
-    if member is None or member.status != Membership.Status.ACTIVE or not sign_in.user.is_active:
+    actor = actor_in(sign_in.store, sign_in.user)
+    return replace(actor, session_id=sign_in_id) if isinstance(actor, Actor) else actor
+
+
+def actor_in(store: Store, user: User) -> Actor | Denied:
+    """A person as an actor in a store with its settings, or why that cannot be."""
+    member = Membership.objects.filter(user=user, store=store).first()
+    if member is None or member.status != Membership.Status.ACTIVE or not user.is_active:
         return Denied("no_store_membership", "You are no member of this store.")
-    if sign_in.store.status != Store.Status.ACTIVE:
+    if store.status != Store.Status.ACTIVE:
         return Denied("store_suspended", "This store is suspended.")
     is_owner = member.role == Membership.Role.OWNER
     return Actor(
-        store=store_facts(sign_in.store),
+        store=store_facts(store),
         grants=effective(is_owner=is_owner, grants=member.grants, denies=member.denies),
         kind="user",
-        id=str(sign_in.user_id),
-        label=sign_in.user.full_name,
-        user_id=sign_in.user_id,
+        id=str(user.pk),
+        label=user.full_name,
+        user_id=user.pk,
         is_owner=is_owner,
     )
+
+
+def actor_of_member(store_id: UUID, user_id: UUID) -> Actor | Denied:
+    """A person as an actor for what is done later in their name, with what they may do by now."""
+    store = Store.objects.select_related("settings").get(pk=store_id)
+    return actor_in(store, User.objects.get(pk=user_id))
 
 
 sign_ins: ShortMemory[tuple[UUID, UUID], Actor | Exception] = ShortMemory()

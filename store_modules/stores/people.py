@@ -32,7 +32,11 @@ from store_modules.stores.tokens import StoreAccessToken, StoreRefreshToken, Use
 from storeplatform.kernel.audit import audit
 from storeplatform.kernel.crypto import keyed_hash, keyed_hashes
 from storeplatform.kernel.errors import Conflict, Denied, NotFound, Refusal, TooMany
+from storeplatform.kernel.ports import Port
 from storeplatform.kernel.tenancy import Actor
+
+# Somebody left the store or was disabled: what they had in hand goes back.
+member_gone: Port[[Actor, UUID], None] = Port("member_gone")
 
 TWO_TABS = timedelta(seconds=10)
 INVITATION_LIFE = timedelta(days=7)
@@ -385,6 +389,8 @@ def change_member(
     if owners == {user_id} and not stays_owner:
         raise Conflict("last_owner", "A store keeps at least one active owner.")
     member.save(update_fields=[*values, "updated_at"])
+    if member.status != Membership.Status.ACTIVE:
+        member_gone(actor, user_id)
     audit("staff.changed", actor=actor, request=request, target=user_id, changes=values)
     transaction.on_commit(forget_sign_ins)
     return member
@@ -401,6 +407,7 @@ def remove_member(actor: Actor, user_id: UUID, request: HttpRequest) -> None:
     SignIn.objects.filter(user_id=user_id, store_id=actor.store_id, revoked_at=None).update(
         revoked_at=timezone.now()
     )
+    member_gone(actor, user_id)
     audit("staff.removed", actor=actor, request=request, target=user_id)
     transaction.on_commit(forget_sign_ins)
 

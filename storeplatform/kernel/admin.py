@@ -9,8 +9,9 @@ from django.db.models import Value
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
+from storeplatform.kernel import background, outbox
 from storeplatform.kernel.audit import audit
-from storeplatform.kernel.models import AuditEvent, OutboxEvent
+from storeplatform.kernel.models import AuditEvent, BackgroundTask, OutboxEvent
 from storeplatform.kernel.sql import Fold
 from storeplatform.kernel.tenancy import Actor, StoreFacts
 
@@ -81,8 +82,57 @@ class AuditEventAdmin(ReadMostly, ModelAdmin):
     ordering = ["-occurred_at"]
 
 
+class GivenUp(admin.SimpleListFilter):
+    """Done, waiting, or given up after the last try."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("done", "done"), ("waiting", "waiting"), ("dead", "given up")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.value() == "done":
+            return queryset.filter(done_at__isnull=False)
+        if self.value() == "waiting":
+            return queryset.filter(done_at=None, attempts__lt=outbox.MAX_ATTEMPTS)
+        if self.value() == "dead":
+            return queryset.filter(done_at=None, attempts__gte=outbox.MAX_ATTEMPTS)
+        return queryset
+
+
+class Revivable(ReadMostly):
+    """Rows that were given up after eight tries; operators have them tried again."""
+
+    actions = ["run_again"]
+
+    @admin.action(description="Run the given-up ones again")
+    def run_again(self, request: HttpRequest, queryset: Any) -> None:
+        module = outbox if queryset.model is OutboxEvent else background
+        ids = [str(pk) for pk in queryset.values_list("pk", flat=True)[:100]]
+        count = module.revive(queryset)
+        user: Any = request.user
+        audit(
+            f"admin.{queryset.model._meta.model_name}_run_again",
+            target=f"{count} rows",
+            request=request,
+            label=f"operator {user.full_name}",
+            changes={"ids": ids},
+        )
+        self.message_user(request, f"{count} run again.")  # type: ignore[attr-defined]
+
+
 @admin.register(OutboxEvent)
-class OutboxEventAdmin(ReadMostly, ModelAdmin):
+class OutboxEventAdmin(Revivable, ModelAdmin):
     list_display = ["created_at", "type", "store_id", "attempts", "done_at", "last_error"]
-    list_filter = [("done_at", admin.EmptyFieldListFilter)]
+    list_filter = [GivenUp]
+    search_fields = ["=type"]
+    ordering = ["-id"]
+
+
+@admin.register(BackgroundTask)
+class BackgroundTaskAdmin(Revivable, ModelAdmin):
+    list_display = ["created_at", "name", "attempts", "due_at", "done_at", "last_error"]
+    list_filter = [GivenUp]
+    search_fields = ["=name"]
     ordering = ["-id"]

@@ -61,6 +61,12 @@ class Conflict(Refusal):
     status = 409
 
 
+class Gone(Refusal):
+    """It was here and is not kept any more."""
+
+    status = 410
+
+
 class PreconditionFailed(Refusal):
     status = 412
 

@@ -1,22 +1,23 @@
 """Declared list filters: camelCase names, comma or repetition for OR, refusals for nonsense."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import django_filters
 from django import forms
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.utils.datastructures import MultiValueDict
 from django.utils.dateparse import parse_date, parse_datetime
 
 from storeplatform.kernel.errors import Refusal
 from storeplatform.kernel.pagination import Query
 from storeplatform.kernel.serializers import wire_name
-from storeplatform.kernel.tenancy import StoreFacts
+from storeplatform.kernel.tenancy import Actor, StoreFacts
 
 
 class ManyWords(forms.Field):
@@ -24,17 +25,24 @@ class ManyWords(forms.Field):
 
     widget = forms.MultipleHiddenInput
 
-    def __init__(self, *, words: Sequence[str] | None = None, **kwargs: Any) -> None:
-        self.words = {word.lower(): word for word in words} if words is not None else None
+    def __init__(
+        self,
+        *,
+        words: Sequence[str] | None = None,
+        fold: Callable[[str], str] = str.lower,
+        **kwargs: Any,
+    ) -> None:
+        self.words = {fold(word): word for word in words} if words is not None else None
+        self.fold = fold
         super().__init__(**kwargs)
 
     def clean(self, value: Any) -> list[str]:
         if self.words is None:
             return list(value or [])
-        unknown = [word for word in value or [] if word.lower() not in self.words]
+        unknown = [word for word in value or [] if self.fold(word) not in self.words]
         if unknown:
             raise forms.ValidationError(f"One of: {', '.join(self.words.values())}.")
-        return [self.words[word.lower()] for word in value or []]
+        return [self.words[self.fold(word)] for word in value or []]
 
 
 class ManyIds(ManyWords):
@@ -43,6 +51,18 @@ class ManyIds(ManyWords):
             return [uuid.UUID(word) for word in super().clean(value)]
         except ValueError:
             raise forms.ValidationError("An id.") from None
+
+
+class ManyPeople(ManyWords):
+    """Ids of people, `me` for whoever asks, `none` for nobody."""
+
+    def clean(self, value: Any) -> list[Any]:
+        words = [word.lower() for word in value or []]
+        names = [word for word in words if word in ("me", "none")]
+        try:
+            return names + [uuid.UUID(word) for word in words if word not in names]
+        except ValueError:
+            raise forms.ValidationError("An id, me or none.") from None
 
 
 class OneWord(forms.Field):
@@ -98,8 +118,13 @@ class Words(django_filters.Filter):
 
     field_class = ManyWords
 
-    def __init__(self, choices: Sequence[str], field_name: str | None = None) -> None:
-        super().__init__(field_name, words=list(choices))
+    def __init__(
+        self,
+        choices: Sequence[str],
+        field_name: str | None = None,
+        fold: Callable[[str], str] = str.lower,
+    ) -> None:
+        super().__init__(field_name, words=list(choices), fold=fold)
 
     def filter(self, qs: QuerySet[Any], value: list[str]) -> QuerySet[Any]:
         return qs.filter(**{f"{self.field_name}__in": value}) if value else qs
@@ -112,6 +137,22 @@ class Ids(django_filters.Filter):
 
     def filter(self, qs: QuerySet[Any], value: list[Any]) -> QuerySet[Any]:
         return qs.filter(**{f"{self.field_name}__in": value}) if value else qs
+
+
+class People(django_filters.Filter):
+    """Rows of one of several people: `assignedUserId=me,none`."""
+
+    field_class = ManyPeople
+
+    def filter(self, qs: QuerySet[Any], value: list[Any]) -> QuerySet[Any]:
+        if not value:
+            return qs
+        wanted = Q(**{f"{self.field_name}__in": [one for one in value if isinstance(one, UUID)]})
+        if "none" in value:
+            wanted |= Q(**{f"{self.field_name}__isnull": True})
+        if "me" in value and self.parent.actor.user_id:
+            wanted |= Q(**{self.field_name: self.parent.actor.user_id})
+        return qs.filter(wanted)
 
 
 class Texts(django_filters.Filter):
@@ -202,6 +243,7 @@ class WireFilterSet(django_filters.FilterSet):
     """Filters named in snake_case, read in camelCase or any letter case. A trailing underscore
     keeps Python's keywords apart: `from_` is `from` on the wire."""
 
+    actor: Actor
     facts: StoreFacts
     base_filters: ClassVar[dict[str, Any]]
 
@@ -221,13 +263,13 @@ class WireFilterSet(django_filters.FilterSet):
                 )
 
     @classmethod
-    def apply(cls, query: Query, queryset: QuerySet[Any], facts: StoreFacts) -> QuerySet[Any]:
+    def apply(cls, query: Query, queryset: QuerySet[Any], actor: Actor) -> QuerySet[Any]:
         """The queryset narrowed by the filters that the query names."""
         given = {name: query.all(name) for name in cls.base_filters if name in query}
         if not given:
             return queryset
         filterset = cls(MultiValueDict(given), queryset=queryset)
-        filterset.facts = facts
+        filterset.actor, filterset.facts = actor, actor.store
         if not filterset.form.is_valid():
             errors = {
                 wire_name(name.rstrip("_")): [str(fault) for fault in faults]

@@ -1,5 +1,7 @@
-"""Jobs that the background worker runs from time to time; areas register theirs."""
+"""What the background worker does besides events: jobs from time to time, and loops that run as
+long as it does. Areas register theirs."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -7,6 +9,8 @@ import structlog
 from django.db import close_old_connections
 
 log = structlog.get_logger(__name__)
+
+Loop = Callable[[threading.Event], None]
 
 
 @dataclass(slots=True)
@@ -20,6 +24,7 @@ class Job:
 
 
 _jobs: list[Job] = []
+_loops: dict[str, Loop] = {}
 
 
 def every(seconds: float, name: str) -> Callable[[Callable[[], int]], Callable[[], int]]:
@@ -28,6 +33,38 @@ def every(seconds: float, name: str) -> Callable[[Callable[[], int]], Callable[[
         return function
 
     return register
+
+
+def always(name: str) -> Callable[[Loop], Loop]:
+    """Registers a function that has a thread of the worker for itself until its event is set."""
+
+    def register(loop: Loop) -> Loop:
+        _loops[name] = loop
+        return loop
+
+    return register
+
+
+def start_loops(stop: threading.Event) -> list[threading.Thread]:
+    threads = [
+        threading.Thread(target=keep, args=(name, loop, stop), name=name)
+        for name, loop in _loops.items()
+    ]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def keep(name: str, loop: Loop, stop: threading.Event) -> None:
+    """Run a loop, and again a second after it failed."""
+    while not stop.is_set():
+        try:
+            loop(stop)
+        except Exception:
+            log.exception("loop_failed", loop=name)
+            close_old_connections()
+            stop.wait(1)
+    close_old_connections()
 
 
 def run_due(now: float) -> None:

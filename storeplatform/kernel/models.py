@@ -1,4 +1,5 @@
-"""Rows of the kernel: idempotency records, the outbox, the audit log and number counters."""
+"""Rows of the kernel: idempotency records, the outbox, background tasks, the audit log and number
+counters."""
 
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
@@ -29,13 +30,16 @@ class IdempotencyKey(models.Model):
 class OutboxEvent(models.Model):
     """Something that happened, stored with the change itself and told to others after it.
 
-    `sequence` rises per subject, so a receiver can drop what is older than what it knows."""
+    `sequence` rises per subject, so a receiver can drop what is older than what it knows.
+    `position` is given by the worker after the commit: who reads a store's events by it misses
+    none, while ids are made before the commit and may appear in another order."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     store_id = models.UUIDField()
     type = models.CharField(max_length=64)
     subject_id = models.UUIDField()
     sequence = models.PositiveBigIntegerField(default=1)
+    position = models.PositiveBigIntegerField(null=True)
     data = models.JSONField(default=dict)
     request_id = models.CharField(max_length=64, blank=True)
     attempts = models.PositiveSmallIntegerField(db_default=0)
@@ -46,12 +50,43 @@ class OutboxEvent(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["due_at"], condition=Q(done_at=None), name="outbox_pending"),
+            models.Index(fields=["id"], condition=Q(done_at=None), name="outbox_undone"),
+            models.Index(
+                fields=["subject_id", "id"], condition=Q(done_at=None), name="outbox_undone_of"
+            ),
+            models.Index(
+                fields=["store_id", "position"],
+                condition=Q(position__isnull=False),
+                name="outbox_feed",
+            ),
             BrinIndex(fields=["created_at"], name="outbox_by_age"),
         ]
 
     def __str__(self) -> str:
         return f"{self.type} {self.id}"
+
+
+class BackgroundTask(models.Model):
+    """A call of a `background` function, stored with the change that asks for it. The engine that
+    runs it knows only its id; tries, pauses and the end of trying are counted here."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=100)
+    arguments = models.JSONField(default=dict)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    last_error = models.CharField(max_length=500, blank=True)
+    due_at = models.DateTimeField()
+    done_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(db_default=models.functions.Now())
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["due_at"], condition=Q(done_at=None), name="task_undone"),
+            BrinIndex(fields=["created_at"], name="task_by_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.id}"
 
 
 class AuditEvent(models.Model):

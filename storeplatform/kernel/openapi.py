@@ -56,7 +56,7 @@ PROBLEMS = {
 
 
 NO_CONTENT = frozenset({"destroy", "logout", "reset", "change_password", "end_session"})
-CREATING = frozenset({"create", "register", "storefront"})
+CREATING = frozenset({"create", "register", "storefront", "sessions", "upload"})
 
 
 class OperationSchema(AutoSchema):
@@ -145,9 +145,11 @@ class OperationSchema(AutoSchema):
 
     def _get_parameters(self) -> Any:
         parameters = super()._get_parameters()
-        if self.view.action != "list":
-            return parameters
         names = ["page", "pageSize", "cursor", "search", "ordering"]
+        if self.view.action in getattr(self.view, "filtering_actions", ()):
+            names = ["search", "ordering"]
+        elif self.view.action != "list":
+            return parameters
         filters = getattr(self.view, "filterset_class", None)
         names += filters.wire_names() if filters else []
         return parameters + [
@@ -171,6 +173,8 @@ class OperationSchema(AutoSchema):
             content = {media: {"schema": {"type": "string"}} for media in files}
             return {"200": {"description": "The document.", "content": content}, **bodies}
         status = "201" if self.view.action in CREATING else "200"
+        if self.view.action in getattr(self.view, "accepting_actions", ()):
+            status = "202"
         serializer = self.view_serializer()
         schema: dict[str, Any] = {"type": "object"}
         if serializer is not None:

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -267,6 +267,20 @@ def cursor_page(
         if found and has_prev
         else None,
     }
+
+
+def walk(
+    queryset: QuerySet[Any], keys: Sequence[Ordering], rows: Rows, size: int
+) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """All rows, `size` at a time: each page by a statement of its own that begins behind the last
+    row, so that a slow reader holds neither a cursor nor a transaction."""
+    ordered = queryset.order_by(*(key.expression for key in keys))
+    paths = [key.path for key in keys]
+    page = rows(ordered[:size], paths)
+    yield page
+    while len(page) == size:
+        page = rows(ordered.filter(after(keys, page[-1][1:]))[:size], paths)
+        yield page
 
 
 def counted(queryset: QuerySet[Any], store_id: UUID, scope: bytes) -> int:

@@ -119,8 +119,6 @@ def refusal_from(error: Exception) -> Refusal | None:
         return Conflict("in_use", "It is still in use and cannot be deleted.")
     if isinstance(error, Http404):
         return NotFound()
-    if isinstance(error, DataError) and isinstance(error.__cause__, pg.NumericValueOutOfRange):
-        return Refusal("max_value", "An amount that this comes to is larger than can be kept.")
     if isinstance(error, OperationalError | InterfaceError | PoolTimeout):
         return Unavailable()
     return None

@@ -13,6 +13,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import orjson
+from django.core.exceptions import EmptyResultSet
 from django.db import models
 from django.db.models import F, QuerySet
 from rest_framework import serializers
@@ -393,7 +394,10 @@ class WireSerializer(CamelCase, serializers.ModelSerializer[M]):
         a process and kept, because writing some sixty expressions takes longer than running them.
         """
         picked = queryset.values_list("pk", *columns)
-        picking, parameters = picked.query.sql_with_params()
+        try:
+            picking, parameters = picked.query.sql_with_params()
+        except EmptyResultSet:  # the ORM knows that nothing can match
+            return []
         making, constants = self.wire_sql()
         names = [f"c{place}" for place in range(len(columns) + 1)]
         behind = "".join(f", page.{name}{cast}" for name in names[1:])

@@ -36,10 +36,16 @@ class Actor:
     label: str = ""
     user_id: UUID | None = None
     is_owner: bool = False
+    session_id: UUID | None = None  # the sign-in or browser behind it
 
     @property
     def store_id(self) -> UUID:
         return self.store.id
+
+    @property
+    def principal(self) -> str:
+        """Who acts, as one word: `user:…`, `api_key:…`, `visitor:…`."""
+        return f"{self.kind}:{self.id}"
 
     def may(self, grant: str) -> bool:
         return grant in self.grants

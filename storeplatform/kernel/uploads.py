@@ -2,20 +2,22 @@
 
 import secrets
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeVar
 
 import puremagic
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import transaction
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.utils.http import content_disposition_header
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from storeplatform.kernel.errors import PayloadTooLarge, Refusal, UnsupportedMedia
 
+R = TypeVar("R", bound=HttpResponseBase)
 MAX_BYTES = 10 * 2**20
 MAX_PIXELS = 40_000_000
 PDF, PNG, JPEG, WEBP = "application/pdf", "image/png", "image/jpeg", "image/webp"
@@ -32,23 +34,29 @@ class Upload:
     content: bytes
 
 
-def read_upload(request: Any, kinds: Collection[str] = DOCUMENTS) -> Upload:
-    """The one `file` of a multipart body. Its type is what its bytes say; images are written
-    anew, which drops what cameras add. Raises Refusal, PayloadTooLarge, UnsupportedMedia."""
+def read_bytes(request: Any) -> Upload:
+    """The one `file` of a multipart body as it was sent; the caller finds out what it is."""
     files = request.FILES
     sent = files.get("file")
     if sent is None or len(files) != 1:
         raise Refusal("validation_error", "Send one file.", file=["One file named `file`."])
     if sent.size > MAX_BYTES:
         raise PayloadTooLarge("payload_too_large", "A file has at most 10 MiB.")
-    content = sent.read()
+    return Upload(display_name(sent.name), "", sent.read())
+
+
+def read_upload(request: Any, kinds: Collection[str] = DOCUMENTS) -> Upload:
+    """The one `file` of a multipart body. Its type is what its bytes say; images are written
+    anew, which drops what cameras add. Raises Refusal, PayloadTooLarge, UnsupportedMedia."""
+    sent = read_bytes(request)
+    content = sent.content
     content_type = type_of(content)
     if content_type not in kinds:
         words = ", ".join(sorted(kinds))
         raise UnsupportedMedia("unsupported_media_type", f"The file is none of: {words}.")
     if content_type in FORMATS:
         content = written_anew(content, FORMATS[content_type])
-    return Upload(display_name(sent.name), content_type, content)
+    return Upload(sent.name, content_type, content)
 
 
 def type_of(content: bytes) -> str:
@@ -97,9 +105,15 @@ def download(name: str, *, content_type: str, file_name: str) -> HttpResponse:
 
 
 def attachment(content: bytes, *, content_type: str, file_name: str) -> HttpResponse:
-    from django.utils.http import content_disposition_header
+    return as_attachment(HttpResponse(content, content_type=content_type), file_name)
 
-    response = HttpResponse(content, content_type=content_type)
+
+def streamed(parts: Iterable[bytes], *, content_type: str, file_name: str) -> StreamingHttpResponse:
+    """A file that is made while it is sent; `parts` are closed with the response."""
+    return as_attachment(StreamingHttpResponse(parts, content_type=content_type), file_name)
+
+
+def as_attachment(response: R, file_name: str) -> R:
     response["Content-Disposition"] = content_disposition_header(True, file_name) or "attachment"
     response["X-Content-Type-Options"] = "nosniff"
     response["Content-Security-Policy"] = "sandbox; default-src 'none'"

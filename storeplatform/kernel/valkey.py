@@ -32,3 +32,14 @@ def put(name: str, value: str | bytes, *, seconds: int) -> None:
         client().set(name, value, ex=seconds)
     except redis.RedisError as error:
         log.warning("valkey_away", error=type(error).__name__)
+
+
+def count(name: str, *, seconds: int) -> None:
+    """One more of a kind, remembered for a while."""
+    try:
+        pipeline = client().pipeline()
+        pipeline.incr(name)
+        pipeline.expire(name, seconds)
+        pipeline.execute()
+    except redis.RedisError as error:
+        log.warning("valkey_away", error=type(error).__name__)

@@ -1,5 +1,6 @@
 """The base of every store-owned view: scoped rows, declared grants, limits, one-time effects."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 from uuid import UUID
@@ -25,7 +26,7 @@ from storeplatform.kernel.idempotency import (
     attempt_of,
 )
 from storeplatform.kernel.limits import POLICIES, Bucket
-from storeplatform.kernel.pagination import Query, page_of, read_ordering, refusal
+from storeplatform.kernel.pagination import Ordering, Query, page_of, read_ordering, refusal
 from storeplatform.kernel.parsing import dumps
 from storeplatform.kernel.permissions import READ_ACTIONS, HasGrant, actor_of
 from storeplatform.kernel.serializers import Body, camel
@@ -62,6 +63,8 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
     bulk_rows: ClassVar[tuple[str, Any] | None] = None  # member and serializer of bulk rows
     listing_actions: ClassVar[frozenset[str]] = frozenset()  # answer `items` beside `list`
     upload_actions: ClassVar[frozenset[str]] = frozenset()  # read one multipart `file`
+    filtering_actions: ClassVar[frozenset[str]] = frozenset()  # take the list's filters too
+    accepting_actions: ClassVar[frozenset[str]] = frozenset()  # answer before the work is done
     file_answers: ClassVar[Mapping[str, Sequence[str]]] = {}  # media types of answers not in JSON
     lookup_value_regex = UUID_PATTERN
     attempt: Attempt | None = None
@@ -77,7 +80,7 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         self.format_kwarg = None
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(
-            request
+            request, force=self.action in self.file_answers
         )
         self.authenticate(request)
         if self.action is None:
@@ -282,8 +285,11 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
         """The kept answer of a request that was carried out before."""
         if "Idempotency-Key" not in request.headers or self.is_reading:
             return None
-        is_json = (request.content_type or "").startswith("application/json")
-        content = request.data if is_json else request._request.body
+        if self.action in self.upload_actions:
+            content = contents_of(request)
+        else:
+            is_json = (request.content_type or "").startswith("application/json")
+            content = request.data if is_json else request._request.body
         self.attempt = attempt_of(request._request, self.actor, content)
         if self.attempt is None:
             return None
@@ -298,12 +304,11 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
         """The page that the query string asks for, searched, filtered and ordered."""
         query = Query(self.request.query_params)
         queryset = self.narrowed(queryset, query)
-        keys = read_ordering(query, self.orderings(), self.default_ordering, queryset.model)
         serializer: Any = self.get_serializer()
         return page_of(
             queryset,
             query,
-            keys,
+            self.ordering_keys(query),
             serializer.page_rows,
             store_id=self.actor.store_id,
             cursor_only=self.cursor_only,
@@ -312,8 +317,13 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
     def narrowed(self, queryset: QuerySet[Any], query: Query) -> QuerySet[Any]:
         """The rows that the query's filters and search leave."""
         if self.filterset_class is not None:
-            queryset = self.filterset_class.apply(query, queryset, self.actor.store)
+            queryset = self.filterset_class.apply(query, queryset, self.actor)
         return self.searched(queryset, query.get("search"))
+
+    def ordering_keys(self, query: Query) -> list[Ordering]:
+        """The order that the query asks for."""
+        model = self.get_queryset().model
+        return read_ordering(query, self.orderings(), self.default_ordering, model)
 
     def orderings(self) -> Mapping[str, str]:
         defaults = {camel(path.lstrip("-")): path.lstrip("-") for path in self.default_ordering}
@@ -336,6 +346,17 @@ def search(queryset: QuerySet[Any], words: str) -> QuerySet[Any]:
     if len(digits) >= 4 and not any(character.isalpha() for character in words):
         wanted |= Q(search_text__contains=Fold(Value(digits.lstrip("0"))))
     return queryset.filter(wanted)
+
+
+def contents_of(request: Request) -> Any:
+    """What a multipart body says, whatever boundary parts it."""
+    files = {
+        name: [file.name, hashlib.file_digest(file, "sha256").hexdigest()]
+        for name, file in request.FILES.items()
+    }
+    for file in request.FILES.values():
+        file.seek(0)
+    return {"fields": dict(request._request.POST.lists()), "files": files}
 
 
 def replayed(answer: Answer) -> Response:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-from django.db import models
+from django.db import connection, models
 from django.db.models.expressions import DatabaseDefault
 from django.utils import timezone
 from psycopg.types.json import Jsonb
@@ -46,6 +46,36 @@ def insert(*groups: Sequence[models.Model]) -> None:
     named = [f"part{place} AS ({part})" for place, part in enumerate(parts[:-1])]
     with prepared() as cursor:
         cursor.execute((f"WITH {', '.join(named)} " if named else "") + parts[-1], values)
+
+
+def copy(rows: Sequence[models.Model]) -> None:
+    """Store rows of one model by COPY, some ten times as fast as `bulk_create`. A column that the
+    database fills by default does so in all of them."""
+    if not rows:
+        return
+    fields = [
+        field
+        for field in rows[0]._meta.concrete_fields
+        if not field.generated
+        and not isinstance(rows[0].__dict__.get(field.attname), DatabaseDefault)
+    ]
+    names = ", ".join(f'"{field.column}"' for field in fields)
+    now = timezone.now()
+    for row in rows:
+        for field in fields:
+            if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
+                setattr(row, field.attname, now)
+    readers = [reader_of(field) for field in fields]
+    statement = f'COPY "{rows[0]._meta.db_table}" ({names}) FROM STDIN'
+    with (
+        connection.cursor() as cursor,
+        connection.wrap_database_errors,
+        cursor.copy(statement) as out,
+    ):
+        for row in rows:
+            out.write_row([read(row) for read in readers])
+    for row in rows:
+        row._state.adding, row._state.db = False, connection.alias
 
 
 def insert_of(rows: Sequence[models.Model], values: list[Any]) -> str:

@@ -283,3 +283,16 @@ def test_a_right_code_stays_usable_however_often_the_order_fails(key, store):
 
     assert failed == ["insufficient_stock"] * 7
     assert key.post(STOREFRONT, body).status_code == 201
+
+
+@pytest.mark.parametrize("mode", ["count", "off"])
+def test_sends_are_limited_where_limits_are_on_but_wrong_tries_always(key, store, settings, mode):
+    settings.RATE_LIMITS = mode
+
+    sent = [key.post(SEND, {"phone": PHONE}).status_code for _ in range(3)]
+    wrong = f"{(int(last_code()) + 1) % 1_000_000:06d}"
+    body = body_for(store) | {"otpCode": wrong}
+    tries = [key.post(STOREFRONT, body).json()["code"] for _ in range(6)]
+
+    assert sent == [200] * 3
+    assert tries == ["otp_invalid"] * 5 + ["otp_locked"]

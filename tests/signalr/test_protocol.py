@@ -204,7 +204,9 @@ values = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(2**63), 2**63 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False, min_value=-1e10, max_value=1e10, width=32)
+    | st.floats(
+        allow_nan=False, allow_infinity=False, min_value=-1e10, max_value=1e10, width=32
+    ).filter(lambda number: not number or abs(number) > 1e-9)
     | st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20),
     lambda inner: (
         st.lists(inner, max_size=4)

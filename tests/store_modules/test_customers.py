@@ -144,3 +144,16 @@ def test_deleting_forgets_the_person(api, store):
         None,
     )
     assert api.delete(f"{CUSTOMERS}/{customer.pk}").status_code == 404
+
+
+def test_the_addresses_of_an_update_are_whole(api, store):
+    customer = a_customer(store)
+    area = {"addressProvinceCode": "IQ-BG", "addressAreaId": str(an_area().pk)}
+
+    kept = api.put(f"/customers/{customer.pk}", {"addresses": [area]})
+    lacking = api.put(f"/customers/{customer.pk}", {"addresses": [{"address": "Street 1"}]})
+
+    assert kept.status_code == 200, kept.content
+    assert kept.json()["addresses"][0]["delivery_lat"] is None
+    assert lacking.status_code == 400
+    assert "addresses.0.addressAreaId" in lacking.json()["errors"]

@@ -6,6 +6,7 @@ import pytest
 
 from store_modules.catalog.models import InventoryItem, StockMovement
 from store_modules.customers.models import Customer
+from store_modules.delivery.models import DeliveryCompany
 from store_modules.orders.lifecycle import transition
 from store_modules.orders.models import Order, OrderEvent
 from store_modules.orders.quoting import USUAL_TOTAL
@@ -326,7 +327,8 @@ def test_a_prepaid_draft_is_paid_when_it_is_placed(api, store, product):
 
 def test_cod_cash_waits_for_its_courier_or_is_the_stores_at_once(api, store, order, product):
     with_courier = api.post("/orders", an_order_body(store, (product, 1))).json()
-    Order.objects.filter(pk=with_courier["id"]).update(delivery_company_id=order["id"])
+    boxy = DeliveryCompany.objects.get(slug="boxy")
+    Order.objects.filter(pk=with_courier["id"]).update(delivery_company_id=boxy.pk)
 
     waiting = shown(api, order)["remittanceStatus"]
     own = move(api, order, "confirmed", "shipped", "delivered").json()

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from integrations.mcp.principal import Principal
 from integrations.mcp.registry import tool
 from integrations.mcp.schemas import MAYBE_TEXT, TEXT, TIME, Input, Schema, array, obj
-from store_modules.analytics import reports
+from store_modules.analytics import customers, reports
 from store_modules.analytics.views import COST, asked, without_costs
 from storeplatform.kernel.errors import Refusal
 
@@ -18,7 +18,7 @@ Metric = Literal["sales", "products", "customers", "expenses", "revenue"]
 MAKERS = {
     "sales": reports.sales,
     "products": reports.products,
-    "customers": reports.customers,
+    "customers": customers.customers,
     "expenses": reports.expenses,
     "revenue": reports.revenue,
 }

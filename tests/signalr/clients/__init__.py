@@ -42,7 +42,15 @@ class Client:
     """One connection by a client library. `facts` keeps what it told, in order."""
 
     def __init__(
-        self, library, url, transport="WebSockets", protocol="json", *, stateful=False, token=None
+        self,
+        library,
+        url,
+        transport="WebSockets",
+        protocol="json",
+        *,
+        stateful=False,
+        token=None,
+        events=EVENTS,
     ):
         options = {
             "url": url,
@@ -50,7 +58,7 @@ class Client:
             "protocol": protocol,
             "stateful": stateful,
             "token": token,
-            "events": EVENTS,
+            "events": list(events),
         }
         self.process = subprocess.Popen(
             [*command_of(library), json.dumps(options)],

@@ -1,4 +1,4 @@
-"""The background worker: handles outbox events and runs the housekeeping."""
+"""The background worker: outbox events, webhooks, background tasks and the housekeeping."""
 
 import signal
 import threading
@@ -12,16 +12,17 @@ from django.db import DatabaseError, close_old_connections
 from storeplatform.kernel import housekeeping, outbox
 
 log = structlog.get_logger(__name__)
-IDLE_SECONDS = 0.5
+IDLE_SECONDS = 0.3
 
 
 class Command(BaseCommand):
-    help = "Handle outbox events and housekeeping until SIGTERM."
+    help = "Handle events, webhooks, background tasks and housekeeping until SIGTERM."
 
     def handle(self, *_: Any, **__: Any) -> None:
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
+        loops = housekeeping.start_loops(stop)
         while not stop.is_set():
             try:
                 handled = outbox.drain()
@@ -32,3 +33,5 @@ class Command(BaseCommand):
                 handled = 0
             if not handled:
                 stop.wait(IDLE_SECONDS)
+        for loop in loops:
+            loop.join()

@@ -1,0 +1,19 @@
+from django.apps import AppConfig
+
+
+class ChatConfig(AppConfig):
+    """Wakes snoozed conversations, forgets what is no longer kept, and takes open conversations
+    from members who leave."""
+
+    name = "chat"
+
+    def ready(self) -> None:
+        from chat import feed, services
+        from store_modules.stores.people import member_gone
+        from storeplatform.kernel.housekeeping import every
+
+        every(5, "snoozed_conversations")(services.wake_snoozed)
+        every(3600, "chat_feed_purge")(feed.purge)
+        every(3600, "chat_attachment_purge")(services.purge_attachments)
+        every(3600, "visitor_session_purge")(services.purge_sessions)
+        member_gone.register(services.unassign_member)

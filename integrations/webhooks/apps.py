@@ -1,0 +1,16 @@
+from django.apps import AppConfig
+
+
+class WebhooksConfig(AppConfig):
+    """Reads the outbox, and gives the worker its sending loop."""
+
+    name = "integrations.webhooks"
+
+    def ready(self) -> None:
+        from integrations.webhooks import sending, services
+        from storeplatform.kernel import outbox
+        from storeplatform.kernel.housekeeping import always, every
+
+        outbox.on_batch(services.fan_out)
+        always("webhooks")(sending.send_due)
+        every(3600, "webhook_purge")(services.purge)

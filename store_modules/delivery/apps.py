@@ -1,0 +1,19 @@
+from django.apps import AppConfig
+
+
+class DeliveryConfig(AppConfig):
+    """Answers lower areas about delivery companies, keeps their cash accounts, and asks companies
+    for parcels that were not heard of."""
+
+    name = "store_modules.delivery"
+
+    def ready(self) -> None:
+        from store_modules.delivery import dispatching, settlements, tracking  # noqa: F401
+        from store_modules.delivery.linking import is_linked
+        from store_modules.orders.money import courier_collected
+        from store_modules.shipping.services import company_linked
+        from storeplatform.kernel.housekeeping import every
+
+        company_linked.register(is_linked)
+        courier_collected.register(settlements.collected)
+        every(60, "delivery_sync")(tracking.sync)
