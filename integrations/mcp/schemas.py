@@ -214,7 +214,7 @@ def page(
         plain["search"] = words
     read = Query(plain)
     if filters is not None:
-        queryset = filters.apply(read, queryset, actor.store)
+        queryset = filters.apply(read, queryset, actor)
     if words:
         queryset = search(queryset, words)
     instance = serializer(context={"store": actor.store, "grants": actor.grants})
