@@ -19,7 +19,7 @@ def declared() -> dict[str, str]:
     of them use."""
     checks: dict[str, str] = {}
     for area in apps.get_app_configs():
-        if not module_has_submodule(area.module, "invariants"):  # type: ignore[arg-type]
+        if not module_has_submodule(area.module, "invariants"):
             continue
         for name, statement in import_module(f"{area.name}.invariants").CHECKS.items():
             if name in checks:
