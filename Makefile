@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export APP_ENV ?= development
 
-.PHONY: help run test check migrations bench demo-retail demo-chat
+.PHONY: help run test check migrations bench demo-retail demo-chat fake-nawa
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
@@ -47,3 +47,6 @@ demo-retail: .venv/installed ## import a month of real orders into a running ser
 
 demo-chat: .venv/installed $(NPM) ## play a day of a support desk on a running server
 	@$(BIN)/python examples/chat_day.py
+
+fake-nawa: .venv/installed ## a stand-in for the provider Nawa on port 8099 (DOCS/03-integrations/nawa.md)
+	@$(BIN)/python -m tests.fakes

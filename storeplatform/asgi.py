@@ -2,6 +2,7 @@
 MCP server at its one path."""
 
 import os
+from functools import partial
 from typing import Any
 
 from channels.routing import URLRouter
@@ -12,6 +13,8 @@ from django.urls import re_path
 from chat.signalr.server import HubServer
 from chat.signalr.settings import Settings
 from chat.signalr.transports import HubConsumer
+from storeplatform.kernel import notices
+from storeplatform.kernel.cache import forget_too
 from storeplatform.serving import Front
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "storeplatform.settings")
@@ -34,6 +37,7 @@ application = Front(
     hubs=channels,
     apps={settings.MCP_PATH: Gateway()},
     drain=hubs.drain,
+    beside=partial(notices.listen, forget_too),
     threads=settings.THREADS,
     origin=settings.PUBLIC_ORIGIN,
 )

@@ -15,7 +15,14 @@ import sys
 import time
 import typing
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    MutableMapping,
+)
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -92,7 +99,8 @@ class LivingApp(typing.Protocol):
 
 class Front:
     """An ASGI application around a WSGI one. `/hubs/…` goes to `hubs`, all websockets too, and
-    `drain` ends what they hold before the server stops. `apps` have single paths of their own."""
+    `drain` ends what they hold before the server stops. `apps` have single paths of their own.
+    `beside` runs as long as it serves."""
 
     def __init__(
         self,
@@ -101,12 +109,13 @@ class Front:
         hubs: App,
         apps: Mapping[str, LivingApp] | None = None,
         drain: Callable[[], Awaitable[None]] | None = None,
+        beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
         threads: int = 16,
         limits: Limits | None = None,
         origin: str = "",
     ) -> None:
         self.wsgi = wsgi
-        self.hubs, self.drain = hubs, drain
+        self.hubs, self.drain, self.beside = hubs, drain, beside
         self.apps = dict(apps or {})
         self.limits = limits or Limits()
         self.origin = origin
@@ -125,10 +134,13 @@ class Front:
     async def lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         notice_sigterm(self.drain)
+        beside = asyncio.create_task(self.beside()) if self.beside else None
         for app in self.apps.values():
             await app.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        if beside:
+            beside.cancel()
         State.draining = True
         deadline = time.monotonic() + self.limits.stop_seconds
         while self.running and time.monotonic() < deadline:

@@ -256,6 +256,13 @@ KEYS = {name: key_versions(name, getattr(ENV, name)) for name in SECRET_NAMES}
 STATE_DIR = ENV.STATE_DIR.resolve()
 PUBLIC_ORIGIN = (ENV.PUBLIC_ORIGIN or f"http://localhost:{ENV.PORT}").rstrip("/")
 REDIS_URL = ENV.REDIS_URL
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        # A subscription blocks until something is published: no socket timeout.
+        "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": None}], "prefix": "store"},
+    }
+}
 THREADS = ENV.THREADS
 TRUSTED_PROXY_COUNT = ENV.TRUSTED_PROXY_COUNT
 RATE_LIMITS = ENV.RATE_LIMITS

@@ -8,7 +8,7 @@ class DeliveryConfig(AppConfig):
     name = "store_modules.delivery"
 
     def ready(self) -> None:
-        from store_modules.delivery import dispatching, settlements, tracking  # noqa: F401
+        from store_modules.delivery import dispatching, settlements, tracking
         from store_modules.delivery.linking import is_linked
         from store_modules.orders.money import courier_collected
         from store_modules.shipping.services import company_linked
@@ -17,3 +17,4 @@ class DeliveryConfig(AppConfig):
         company_linked.register(is_linked)
         courier_collected.register(settlements.collected)
         every(60, "delivery_sync")(tracking.sync)
+        every(60, "delivery_unanswered")(dispatching.ask_again)

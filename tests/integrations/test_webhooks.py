@@ -18,11 +18,12 @@ from integrations.webhooks.catalogue import EVENT_TYPES
 from integrations.webhooks.disabling import disable
 from integrations.webhooks.messages import MAX_BODY, body
 from integrations.webhooks.models import Attempt, Delivery, Endpoint
-from storeplatform.kernel import background, outbox
-from storeplatform.kernel.models import AuditEvent, BackgroundTask, OutboxEvent
+from storeplatform.kernel import outbox
+from storeplatform.kernel.models import AuditEvent, OutboxEvent
 from tests.clients import client_of, key_client_of
 from tests.factories import a_member, a_product, a_store, an_order_body
 from tests.fakes import Receiver
+from tests.worker import work
 
 WEBHOOKS = "/api/v1/store/webhooks"
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -44,23 +45,6 @@ def a_hook(api, receiver, **values):
     made = api.post(WEBHOOKS, {"url": receiver.url, "events": ["*"], **values})
     assert made.status_code == 201, made.content
     return made.json()
-
-
-def work():
-    """What the background worker does until nothing is left to do now."""
-    count = 1
-    while count:
-        count = outbox.drain() + run_tasks() + sending.send_all()
-
-
-def run_tasks():
-    due = BackgroundTask.objects.filter(
-        done_at=None, due_at__lte=timezone.now(), attempts__lt=background.MAX_ATTEMPTS
-    )
-    ids = list(due.values_list("pk", flat=True))
-    for task_id in ids:
-        background.run.call(str(task_id))
-    return len(ids)
 
 
 def make_due():
