@@ -14,7 +14,8 @@ from integrations.mcp.principal import Call
 KEPT = timedelta(days=400)
 PERSONAL = frozenset(
     {"phone", "name", "email", "address", "landmark", "customer", "notes", "note", "text",
-     "otp_code", "reason", "query", "delivery_lat", "delivery_lng", "subject", "body"}
+     "otp_code", "reason", "query", "delivery_lat", "delivery_lng", "subject", "body",
+     "description", "tags"}
 )  # fmt: skip
 
 

@@ -11,8 +11,9 @@ PROMPTS: dict[str, tuple[str, str, dict[str, str], str]] = {
         "What happened in the store on a day, and what needs somebody today.",
         {"day": "The day, 2026-05-01."},
         "Write a short briefing of our store for $day. Use get_analytics_summary for that day, "
-        "search_orders for orders that are pending or carry risk flags, and list_inventory with "
-        "low_only for what runs out. Say what needs a person first.",
+        "search_orders for orders that are pending or carry risk flags, list_inventory with "
+        "low_only for what runs out, search_tickets for open tickets, the overdue ones first, and "
+        "list_conversations for customers who wait. Say what needs a person first.",
     ),
     "draft_ticket_reply": (
         "Draft a reply to a ticket",

@@ -183,10 +183,14 @@ def project(schema: Schema, value: Any, currency: str) -> Any:
 
 
 def rows_of(
-    serializer: type[WireSerializer[Any]], actor: Actor, queryset: Any, columns: Sequence[str] = ()
+    serializer: type[WireSerializer[Any]],
+    actor: Actor,
+    queryset: Any,
+    columns: Sequence[str] = (),
+    **context: Any,
 ) -> list[tuple[Any, ...]]:
     """The rows of a queryset as the REST surface shows them, parsed."""
-    instance = serializer(context={"store": actor.store, "grants": actor.grants})
+    instance = serializer(context={"store": actor.store, "grants": actor.grants, **context})
     return [
         (orjson.loads(orjson.dumps(row)), *values)
         for row, *values in instance.rows(queryset, columns)
@@ -204,6 +208,7 @@ def page(
     query: Mapping[str, Any] | None = None,
     words: str = "",
     ordering: Sequence[str] = ("-created_at",),
+    **context: Any,
 ) -> dict[str, Any]:
     """A page of a store's rows by keyset, filtered by the same filters as the REST list."""
     asked = {name: value for name, value in (query or {}).items() if value not in (None, "", [])}
@@ -217,7 +222,7 @@ def page(
         queryset = filters.apply(read, queryset, actor)
     if words:
         queryset = search(queryset, words)
-    instance = serializer(context={"store": actor.store, "grants": actor.grants})
+    instance = serializer(context={"store": actor.store, "grants": actor.grants, **context})
     keys = read_ordering(read, {}, ordering, queryset.model)
     found = page_of(
         queryset, read, keys, instance.page_rows, store_id=actor.store_id, cursor_only=True

@@ -4,8 +4,18 @@ from importlib import import_module
 
 from integrations.mcp.registry import TOOLS
 
-# The order of the list that agents see. Support and conversations come in here.
-MODULES = ("stores", "catalog", "orders", "inventory", "customers", "purchasing", "analytics")
+# The order of the list that agents see.
+MODULES = (
+    "stores",
+    "catalog",
+    "orders",
+    "inventory",
+    "customers",
+    "tickets",
+    "conversations",
+    "purchasing",
+    "analytics",
+)
 
 
 def load_tools() -> None:

@@ -102,9 +102,13 @@ def initials(name: str | None) -> str | None:
     return "".join(f"{word[0]}." for word in (name or "").split()[:3]) or None
 
 
+def sees_customers(principal: Principal) -> bool:
+    return SEE_CUSTOMERS in principal.scopes and principal.role_gives(SEE_CUSTOMERS)
+
+
 def private(principal: Principal, row: dict[str, Any]) -> dict[str, Any]:
     """Without customers:read an order shows initials and city only."""
-    if SEE_CUSTOMERS in principal.scopes and principal.role_gives(SEE_CUSTOMERS):
+    if sees_customers(principal):
         return row
     unknown = dict.fromkeys(WHO["properties"])
     row["customer"] = unknown | {"name": initials(row["customer"]["name"])}
@@ -160,7 +164,7 @@ def search_orders(principal: Principal, given: OrderSearch) -> dict[str, Any]:
     actor = principal.actor
     words = given.query or ""
     rows = Order.objects.of(actor.store_id)
-    if words and SEE_CUSTOMERS not in principal.scopes:
+    if words and not sees_customers(principal):
         rows = rows.filter(
             Q(number__icontains=words) | Q(tracking_number__icontains=words)
             | Q(external_ref__icontains=words)
