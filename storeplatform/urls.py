@@ -8,6 +8,7 @@ from drf_spectacular.views import SpectacularSwaggerView
 from rest_framework.renderers import TemplateHTMLRenderer
 from rest_framework.routers import SimpleRouter
 
+from chat import pages as chat_pages
 from chat.views import (
     Attachments,
     CannedReplies,
@@ -277,6 +278,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
             renderer_classes=[TemplateHTMLRenderer],
         ),
     ),
+    path("inbox", chat_pages.inbox),
+    path("widget.js", chat_pages.widget),
+    path("demo-shop", chat_pages.demo_shop),
     path("admin/", admin.site.urls),
     path(".well-known/jwks.json", jwks),
     path(".well-known/oauth-authorization-server", metadata.authorization_server),
