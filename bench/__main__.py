@@ -408,12 +408,12 @@ def show(name: str, make: load.MakeRequest, connections: int, log: Path) -> None
         print("   first error:", result.sample)
 
 
-def queries_of_last(log: Path) -> int:
-    """Statements of the last request, as the server's own log counted them."""
+def queries_of_last(log: Path) -> str:
+    """Statements of the last request, where the server's own log counts them."""
     for line in reversed(log.read_bytes()[-4000:].splitlines()):
         if line.startswith(b"{") and b'"queries"' in line:
-            return int(json.loads(line)["queries"])
-    return -1
+            return str(json.loads(line)["queries"])
+    return "-"
 
 
 def pgbench(own: LocalServers, store: dict[str, Any], connections: int) -> float:
