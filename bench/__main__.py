@@ -226,31 +226,13 @@ def scenarios(store: dict[str, Any]) -> dict[str, load.MakeRequest]:
         request = load.request_bytes("GET", base + path, headers)
         return lambda _: request
 
-    version = "2026-07-28"
-    call = {
-        "jsonrpc": "2.0",
-        "id": 1,
-        "method": "tools/call",
-        "params": {
-            "name": "get_product",
-            "arguments": {"sku": "B1"},
-            "_meta": {
-                "io.modelcontextprotocol/protocolVersion": version,
-                "io.modelcontextprotocol/clientCapabilities": {},
-            },
-        },
-    }
-    asking = {
-        "Authorization": f"Bearer {store['agent']}",
-        "Accept": "application/json, text/event-stream",
-        "MCP-Protocol-Version": version,
-        "Mcp-Method": "tools/call",
-        "Mcp-Name": "get_product",
-    }
-    tool_call = load.request_bytes("POST", "/api/v1/store/mcp", asking, json.dumps(call).encode())
+    def tool(name: str, **arguments: Any) -> load.MakeRequest:
+        request = tool_call(store["agent"], name, arguments)
+        return lambda _: request
 
     return {
-        "tools/call, get_product by SKU": lambda _: tool_call,
+        "tools/call, get_product by SKU": tool("get_product", sku="B1"),
+        "tools/call, list_products of 20": tool("list_products"),
         "order create, 3 lines": order,
         "storefront order: send code, then place": by_code,
         "bulk create, calls of 100 orders": bulk,
@@ -262,6 +244,25 @@ def scenarios(store: dict[str, Any]) -> dict[str, load.MakeRequest]:
         "whoami": get("/whoami"),
         **of_the_dashboard(store),
     }
+
+
+def tool_call(token: str, name: str, arguments: dict[str, Any]) -> bytes:
+    """An agent's call of a tool, in the present revision of the protocol."""
+    version = "2026-07-28"
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": version,
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    params = {"name": name, "arguments": arguments, "_meta": meta}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    headers = {
+        "Authorization": f"Bearer {token}",
+        "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": version,
+        "Mcp-Method": "tools/call",
+        "Mcp-Name": name,
+    }
+    return load.request_bytes("POST", "/api/v1/store/mcp", headers, json.dumps(body).encode())
 
 
 def phone_of(number: int) -> str:
@@ -407,12 +408,12 @@ def show(name: str, make: load.MakeRequest, connections: int, log: Path) -> None
         print("   first error:", result.sample)
 
 
-def queries_of_last(log: Path) -> int:
-    """Statements of the last request, as the server's own log counted them."""
+def queries_of_last(log: Path) -> str:
+    """Statements of the last request, where the server's own log counts them."""
     for line in reversed(log.read_bytes()[-4000:].splitlines()):
         if line.startswith(b"{") and b'"queries"' in line:
-            return int(json.loads(line)["queries"])
-    return -1
+            return str(json.loads(line)["queries"])
+    return "-"
 
 
 def pgbench(own: LocalServers, store: dict[str, Any], connections: int) -> float:

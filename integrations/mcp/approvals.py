@@ -23,7 +23,6 @@ def locked_action(actor: Actor, action_id: UUID) -> PendingAction:
     found: PendingAction | None = (
         PendingAction.objects.of(actor.store_id)
         .select_for_update(of=("self",))
-        .select_related("agent__application", "agent__user")
         .filter(pk=action_id)
         .first()
     )
@@ -44,7 +43,7 @@ def approve(actor: Actor, action_id: UUID) -> PendingAction:
     action = locked_action(actor, action_id)
     load_tools()
     tool = TOOLS.get(action.tool)
-    principal = principal_of_agent(action.agent, action.scope)
+    principal = principal_of_agent(action.agent_id, action.scope)
     if tool is None or principal is None or not tool.visible_to(principal):
         return decide(action, actor, Status.FAILED, "Who asked for it may not do it any more.")
     try:

@@ -10,6 +10,8 @@ from django.utils import timezone
 
 from integrations.mcp.models import AgentCall
 from integrations.mcp.principal import Call
+from storeplatform.kernel.database import prepared
+from storeplatform.kernel.ids import uuid7
 
 KEPT = timedelta(days=400)
 PERSONAL = frozenset(
@@ -33,25 +35,39 @@ def digest(arguments: Any) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+COLUMNS = (
+    "id", "store_id", "agent_id", "user_id", "member", "client_id", "client_name", "token_id",
+    "request_id", "method", "tool", "arguments_digest", "changed", "outcome", "milliseconds", "ip",
+)  # fmt: skip
+INSERT = (
+    f"INSERT INTO mcp_agentcall ({', '.join(COLUMNS)})"  # noqa: S608  # names of ours
+    f" VALUES ({', '.join(['%s'] * len(COLUMNS))})"
+)
+
+
 def record(call: Call, outcome: str) -> None:
+    """Every call writes its row, so the statement is prepared."""
     principal = call.principal
-    AgentCall.objects.create(
-        store_id=principal.actor.store_id,
-        agent_id=principal.agent_id,
-        user_id=principal.user_id,
-        member=principal.member[:200],
-        client_id=principal.client_id,
-        client_name=principal.client_name,
-        token_id=principal.token_id,
-        request_id=call.request_id,
-        method=call.method[:64],
-        tool=call.name[:200],
-        arguments_digest=digest(call.arguments) if call.arguments else "",
-        changed=call.changed[:50],
-        outcome=outcome,
-        milliseconds=int((time.perf_counter() - call.started) * 1000),
-        ip=call.ip or None,
-    )
+    row = [
+        uuid7(),
+        principal.actor.store_id,
+        principal.agent_id,
+        principal.user_id,
+        principal.member[:200],
+        principal.client_id,
+        principal.client_name,
+        principal.token_id,
+        call.request_id,
+        call.method[:64],
+        call.name[:200],
+        digest(call.arguments) if call.arguments else "",
+        call.changed[:50],
+        str(outcome),
+        int((time.perf_counter() - call.started) * 1000),
+        call.ip or None,
+    ]
+    with prepared() as cursor:
+        cursor.execute(INSERT, row)
     call.recorded = True
 
 

@@ -42,7 +42,7 @@ def read(principal: Principal, kind: str, name: str) -> dict[str, Any]:
     if kind == "policy":
         return {"name": name, **stores.profile(principal)["policies"][name]}
     if kind == "product":
-        return catalog.product_of(principal, name)
+        return catalog.product_of(principal, pk=name)
     return orders.order_of(principal, name)
 
 

@@ -1,5 +1,6 @@
 """Every row of the table of mcp.md, section 5, on a real server of two workers."""
 
+import json
 import re
 from datetime import timedelta
 
@@ -221,6 +222,23 @@ def test_over_the_limit_says_when_to_come_back(django_db_setup, shop, agent, set
 
 
 def test_an_unknown_version_is_refused_by_its_code(wire):
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2031-01-01",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}}
+
+    answer = wire.post(
+        "tools/list",
+        content=json.dumps(body).encode(),
+        headers={"mcp-protocol-version": "2031-01-01"},
+    )
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == -32022
+
+
+def test_a_version_that_differs_from_its_header_is_refused(wire):
     answer = wire.post("tools/list", headers={"mcp-protocol-version": "2031-01-01"})
 
     assert answer.status_code == 400

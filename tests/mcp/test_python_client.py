@@ -10,6 +10,7 @@ from mcp.shared.auth import AuthorizationCodeResult, OAuthClientMetadata
 
 from integrations.mcp.models import AgentCall
 from integrations.mcp.oauth.models import Agent, Application
+from tests.clients import client_of
 from tests.factories import a_product
 
 CALLBACK = "http://127.0.0.1:7777/callback"
@@ -121,3 +122,55 @@ def test_a_tool_that_needs_more_asks_for_more_consent(desktop, shop):
     assert len(desktop.asked) == 2
     assert "inventory%3Awrite" in desktop.asked[1]
     assert AgentCall.objects.filter(outcome="insufficient_scope").count() == 1
+
+
+def test_an_agent_refreshes_by_itself_until_it_is_disconnected(desktop, shop):
+    a_product(shop)
+
+    async def work(client):
+        return await client.call_tool("list_products", {})
+
+    desktop.run(work)
+    first = desktop.storage.tokens
+    desktop.auth.context.token_expiry_time = 1.0  # long ago
+    again = desktop.run(work)
+    second = desktop.storage.tokens
+    asked = len(desktop.asked)
+    old = httpx2.post(desktop.server.mcp, headers=bearer(first.access_token), json={})
+    agent = Agent.objects.get()
+    client_of(shop).delete(f"/oauth-mcp/agents/{agent.pk}")
+    ended = httpx2.post(desktop.server.mcp, headers=bearer(second.access_token), json={})
+    anew = desktop.run(work)
+
+    assert not again.is_error
+    assert first.access_token != second.access_token
+    assert first.refresh_token != second.refresh_token
+    assert asked == 1
+    assert old.status_code == ended.status_code == 401
+    assert not anew.is_error
+    assert len(desktop.asked) == 2
+
+
+def test_an_agent_that_leaves_revokes_what_it_holds(desktop, shop):
+    async def work(client):
+        return await client.call_tool("list_products", {})
+
+    desktop.run(work)
+    tokens, client = desktop.storage.tokens, desktop.storage.client
+    found = httpx2.get(f"{desktop.server.url}/.well-known/oauth-authorization-server").json()
+    own = {"client_id": client.client_id}
+    left = httpx2.post(found["revocation_endpoint"], data=own | {"token": tokens.refresh_token})
+    called = httpx2.post(desktop.server.mcp, headers=bearer(tokens.access_token), json={})
+    refreshed = httpx2.post(
+        found["token_endpoint"],
+        data=own | {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token},
+    )
+
+    assert left.status_code == 200
+    assert called.status_code == 401
+    assert refreshed.status_code == 400
+    assert refreshed.json()["error"] == "invalid_grant"
+
+
+def bearer(token):
+    return {"Authorization": f"Bearer {token}"}

@@ -167,26 +167,20 @@ class OneProduct(Input):
 def get_product(principal: Principal, given: OneProduct) -> dict[str, Any]:
     if (given.id is None) == (given.sku is None):
         raise Refusal("validation_error", "Give either id or sku.")
-    if given.id:
-        return product_of(principal, given.id)
-    found = Product.objects.live().of(principal.actor.store_id).filter(sku__iexact=given.sku)
-    pk = found.values_list("pk", flat=True).first()
-    if pk is None:
-        raise NotFound("not_found", "There is no product with this SKU; try search_products.")
-    return product_of(principal, pk)
+    return product_of(principal, **({"pk": given.id} if given.id else {"sku__iexact": given.sku}))
 
 
-def product_of(principal: Principal, pk: Any) -> dict[str, Any]:
+def product_of(principal: Principal, **where: Any) -> dict[str, Any]:
     actor = principal.actor
     live = Product.objects.live().of(actor.store_id)
-    found = rows_of(ProductSerializer, actor, live.filter(pk=pk))
+    found = rows_of(ProductSerializer, actor, live.filter(**where))
     if not found:
         raise NotFound("not_found", "There is no such product; try search_products.")
     row = found[0][0]
-    variants = live.filter(parent=pk).order_by("name", "id")[:100]
-    is_parent = row["productType"] == Product.Type.PARENT.value
-    below = rows_of(ProductSerializer, actor, variants) if is_parent else []
-    row["variants"] = [one for (one,) in below]
+    row["variants"] = []
+    if row["productType"] == Product.Type.PARENT.value:
+        variants = live.filter(parent=row["id"]).order_by("name", "id")[:100]
+        row["variants"] = [one for (one,) in rows_of(ProductSerializer, actor, variants)]
     answer: dict[str, Any] = project(PRODUCT, row, actor.store.currency_code)
     return answer
 
@@ -227,7 +221,7 @@ def update_product(principal: Principal, given: ProductChange) -> dict[str, Any]
     )
     serializer.is_valid(raise_exception=True)
     services.change_product(row, dict(serializer.validated_data))
-    return product_of(principal, given.id)
+    return product_of(principal, pk=given.id)
 
 
 def check_version(row: Any, version: int) -> None:
