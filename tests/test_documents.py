@@ -126,3 +126,19 @@ def test_the_document_and_its_pages_are_served(db):
     assert page.status_code == 200
     assert b"swagger" in page.content.lower()
     assert b"https://cdn" not in page.content
+
+
+def test_the_old_provider_is_in_no_file():
+    root, name = DOCS.parent.parent, "flow" + "app"
+    own = ("chat", "integrations", "store_modules", "storeplatform", "tests", "tickets", "DOCS")
+    files = [file for folder in own for file in (root / folder).rglob("*") if file.is_file()]
+    files += [file for file in root.iterdir() if file.is_file()]
+
+    found = [
+        str(file.relative_to(root))
+        for file in files
+        if "node_modules" not in file.parts
+        and (name in file.name.lower() or name.encode() in file.read_bytes().lower())
+    ]
+
+    assert found == []

@@ -11,7 +11,7 @@ from django.conf import settings
 
 from tests.clients import actor_of_store, key_client_of
 from tests.factories import a_member, a_product, a_store, a_user
-from tests.openapi import FOLDER, run
+from tests.openapi.clients import FOLDER, run
 from tests.servers import ROOT, RunningServer
 from tests.signalr.clients import tool
 

@@ -223,7 +223,7 @@ class OperationSchema(AutoSchema):
         if self.view.action == "list" or self.view.action in self.view.listing_actions:
             schema = envelope(schema)
         done = {"description": "Done.", "content": {"application/json": {"schema": schema}}}
-        answers = {status: done for status in self.statuses()}
+        answers = dict.fromkeys(self.statuses(), done)
         if "400" in answers:  # as a bulk call of which nothing was stored
             refused = {"schema": {"$ref": "#/components/schemas/Problem"}}
             content = {**done["content"], "application/problem+json": refused}  # type: ignore[dict-item]

@@ -528,9 +528,12 @@ def test_webhooks_hear_of_chat(api, visitor, talk):
 
     assert told == {
         "chat.conversation_created", "chat.message_received", "chat.message_sent",
-        "chat.conversation_resolved",
+        "chat.conversation_assigned", "chat.conversation_resolved",
     }  # fmt: skip
     assert OutboxEvent.objects.filter(type="chat.message_sent").count() == 1
+    in_order = OutboxEvent.objects.filter(subject_id=talk).order_by("id")
+    numbers = list(in_order.values_list("sequence", flat=True))
+    assert numbers == sorted(numbers)
 
 
 # The widget

@@ -10,7 +10,7 @@ from django.conf import settings
 from storeplatform.kernel.openapi import document
 from tests.clients import key_client_of
 from tests.factories import a_product, a_store
-from tests.openapi import FOLDER, run
+from tests.openapi.clients import FOLDER, run
 from tests.servers import RunningServer
 from tests.signalr.clients import tool
 

@@ -1,5 +1,3 @@
-import sys
-
 from tests.signalr.clients import install
 
-install(sys.argv[1])
+install()
