@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export APP_ENV ?= development
 
-.PHONY: help run test check migrations bench fuzz demo-retail demo-chat fake-nawa
+.PHONY: help run test check documents migrations bench fuzz demo-retail demo-chat fake-nawa
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
@@ -35,6 +35,9 @@ check: .venv/installed ## format, lint, types, import contracts, migrations
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -W ignore manage.py check --fail-level WARNING
 	@$(BIN)/python manage.py makemigrations --check --dry-run 2>/dev/null # needs no database
+
+documents: .venv/installed ## write the tables of DOCS that repeat the code
+	@$(BIN)/python -W ignore manage.py shell -v0 -c "from tests.documents import write; write()" 2>/dev/null
 
 migrations: .venv/installed ## write the migrations that changed models need
 	@$(BIN)/python -W ignore manage.py makemigrations 2>/dev/null # needs no database
