@@ -17,6 +17,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "storeplatform.settings")
 wsgi = get_wsgi_application()
 
 from chat.hub import HUBS  # noqa: E402  # it has models, so Django must be set up
+from storeplatform.kernel import metrics  # noqa: E402
 
 numbers: dict[str, Any] = settings.HUB
 hub_settings = Settings(
@@ -33,4 +34,8 @@ application = Front(
     drain=hubs.drain,
     threads=settings.THREADS,
     origin=settings.PUBLIC_ORIGIN,
+    told=metrics.refused,
+    sample=metrics.sample_all,
 )
+metrics.from_process("requests_running", lambda: application.running)
+metrics.from_process("hub_connections", lambda: len(hubs.connections))

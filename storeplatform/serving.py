@@ -33,6 +33,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 HUBS = "/hubs/"
+SAMPLE_SECONDS = 2
 STREAM_CHUNKS = 8  # made ahead of the client
 MEBIBYTE = 2**20
 
@@ -94,11 +95,14 @@ class Front:
         threads: int = 16,
         limits: Limits | None = None,
         origin: str = "",
+        told: Callable[[str], None] | None = None,
+        sample: Callable[[], None] | None = None,
     ) -> None:
         self.wsgi = wsgi
         self.hubs, self.drain = hubs, drain
         self.limits = limits or Limits()
         self.origin = origin
+        self.told, self.sample = told, sample  # of each refusal; every few seconds
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="request")
         self.running = 0
         self.most = threads + self.limits.waiting
@@ -114,14 +118,24 @@ class Front:
     async def lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         notice_sigterm(self.drain)
+        sampling = asyncio.create_task(self.keep_sampling())
         await send({"type": "lifespan.startup.complete"})
         await receive()
         State.draining = True
+        sampling.cancel()
         deadline = time.monotonic() + self.limits.stop_seconds
         while self.running and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
         self.pool.shutdown(wait=False, cancel_futures=True)
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def keep_sampling(self) -> None:
+        while self.sample:
+            try:
+                self.sample()
+            except Exception:
+                log.exception("sampling_failed")
+            await asyncio.sleep(SAMPLE_SECONDS)
 
     async def http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: dict[bytes, bytes] = {}
@@ -254,6 +268,8 @@ class Front:
             headers.append((b"retry-after", b"1"))
         if refused.status in (408, 413):
             headers.append((b"connection", b"close"))
+        if self.told:
+            self.told(refused.code)
         log.info("refused", status=refused.status, code=refused.code, request_id=request_id)
         await send({"type": "http.response.start", "status": refused.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})

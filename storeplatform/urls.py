@@ -70,6 +70,7 @@ from store_modules.spreadsheets.views import (
     ProductImport,
 )
 from store_modules.stores.views import AuthView, MeView, SettingsView, StaffView, jwks
+from storeplatform import problem_pages
 from storeplatform.kernel import health
 from storeplatform.kernel.openapi import openapi_json
 from storeplatform.kernel.views import AuditLog
@@ -248,10 +249,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
             renderer_classes=[TemplateHTMLRenderer],
         ),
     ),
+    path("problems/", problem_pages.index),
+    path("problems/<slug:code>", problem_pages.page),
     path("admin/", admin.site.urls),
     path(".well-known/jwks.json", jwks),
     path("health/live", health.live),
     path("health/ready", health.ready),
+    path("metrics", health.metrics),
 ]
 
 handler400 = "storeplatform.kernel.problems.bad_request"

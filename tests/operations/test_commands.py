@@ -29,7 +29,8 @@ class Desk:
     def run(self, *command, **environment):
         return subprocess.run(
             [sys.executable, "manage.py", *map(str, command)],
-            cwd=ROOT, env=self.environment | environment, capture_output=True, text=True, timeout=60,
+            cwd=ROOT, env=self.environment | environment, capture_output=True, text=True,
+            timeout=120,
         )  # fmt: skip
 
     def __call__(self, *command, **environment):
