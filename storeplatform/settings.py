@@ -7,8 +7,10 @@ secret from outside; development keeps generated ones in `STATE_DIR/secrets.json
 import json
 import os
 import secrets
+import socket
 import tempfile
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -82,6 +84,9 @@ class Environment(BaseSettings):
     )
     OUTBOUND_LOOPBACK: bool = False  # webhooks to receivers on this machine, by http too
     TASKS: Literal["database", "celery"] = "database"  # who runs background tasks
+    METRICS_TOKEN: str = ""  # what a scraper of /metrics sends; no page in production without it
+    METRICS_DIR: Path | None = None  # on this machine's own disk
+    TRACES_URL: str = ""  # of an OpenTelemetry collector; needs requirements-otel.txt
 
     # Secrets: `version:value` with commas, the current one first, or one bare value.
     SECRET_KEY: str = ""  # Django's signing: admin sessions, CSRF
@@ -159,6 +164,17 @@ class Environment(BaseSettings):
         for secret in (self.NAWA_WEBHOOK_SECRET, self.NAWA_WEBHOOK_SECRET_PREVIOUS):
             if secret and len(secret) < 24:
                 raise ValueError("Nawa__WebhookSecret has at least 24 characters")
+        return self
+
+    @model_validator(mode="after")
+    def check_watchers(self) -> Self:
+        if self.METRICS_TOKEN and len(self.METRICS_TOKEN) < 16:
+            raise ValueError("METRICS_TOKEN has at least 16 characters; make one with openssl rand")
+        url = urlsplit(self.TRACES_URL)
+        if self.TRACES_URL and not (url.scheme in ("http", "https") and url.hostname):
+            raise ValueError("TRACES_URL must be an address, http://collector:4318/v1/traces")
+        if self.TRACES_URL and find_spec("opentelemetry.sdk") is None:
+            raise ValueError("TRACES_URL needs a package: pip install -r requirements-otel.txt")
         return self
 
     @model_validator(mode="after")
@@ -278,6 +294,9 @@ NAWA_WEBHOOK_SECRETS = [
 ]
 NAWA_TIMEOUT_SECONDS = ENV.NAWA_TIMEOUT_SECONDS
 OUTBOUND_LOOPBACK = ENV.OUTBOUND_LOOPBACK
+METRICS_TOKEN = ENV.METRICS_TOKEN
+METRICS_DIR = ENV.METRICS_DIR or STATE_DIR / "metrics" / socket.gethostname()
+TRACES_URL = ENV.TRACES_URL
 JWT_ALGORITHM, JWT_KEY_FILES = ENV.JWT_ALGORITHM, ENV.JWT_KEY_FILES
 API_VERSION = "2026-11-01"
 

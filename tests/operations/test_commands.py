@@ -30,7 +30,7 @@ class Desk:
         return subprocess.run(
             [sys.executable, "manage.py", *map(str, command)],
             cwd=ROOT, env=self.environment | environment, capture_output=True, text=True,
-            timeout=60,
+            timeout=120,
         )  # fmt: skip
 
     def __call__(self, *command, **environment):
