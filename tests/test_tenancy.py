@@ -6,6 +6,8 @@ import pytest
 
 from chat.models import CannedReply, Channel
 from integrations.api_keys.models import ApiKey
+from integrations.mcp.models import PendingAction
+from integrations.mcp.oauth.models import Agent
 from integrations.webhooks.models import Endpoint
 from store_modules.cashier.models import CashierSession
 from store_modules.catalog.models import Category, InventoryItem, Product
@@ -21,6 +23,7 @@ from store_modules.spreadsheets.models import ImportJob
 from storeplatform.urls import key_router, store_router
 from tests.clients import client_of, key_client_of, multipart
 from tests.factories import a_channel, a_customer, a_product, a_store, an_order_body
+from tests.mcp.agents import a_pending_action, an_agent
 from tests.test_surface import VALID_BODIES
 from tickets.models import Ticket
 
@@ -119,8 +122,10 @@ MAKE = {
     Ticket: made("/tickets", {"subject": "Where is it?"}),
     ApiKey: lambda store: key_client_of(store).key_id,
     Endpoint: made("/webhooks", {"url": "https://localhost/hooks", "events": ["*"]}),
+    Agent: lambda store: an_agent(store).pk,
+    PendingAction: lambda store: a_pending_action(store).pk,
 }
-LIST_ONLY = {"audit-log", "inventory/movements", "catalog/inventory/movements"}
+LIST_ONLY = {"audit-log", "oauth-mcp/calls", "inventory/movements", "catalog/inventory/movements"}
 BODIES = {
     "to": "cancelled",
     "name": "stolen",
