@@ -30,6 +30,7 @@ def main() -> int:
         stack.callback(worker.stop)
         worker.start()
         say(banner(settings, development))
+        forget_dead_processes()
         serve(settings.ENV)
     return 0
 
@@ -116,6 +117,12 @@ def serve(environment: Any) -> None:
         proxy_headers=False,  # the client's address is ours to find: kernel.middleware
         lifespan="on",
     )
+
+
+def forget_dead_processes() -> None:
+    from storeplatform.kernel import metrics
+
+    metrics.forget_dead()
 
 
 def banner(settings: Any, development: bool) -> str:

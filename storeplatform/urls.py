@@ -81,6 +81,7 @@ from store_modules.spreadsheets.views import (
     ProductImport,
 )
 from store_modules.stores.views import AuthView, MeView, SettingsView, StaffView, jwks
+from storeplatform import problem_pages
 from storeplatform.kernel import health
 from storeplatform.kernel.openapi import openapi_json
 from storeplatform.kernel.views import AuditLog
@@ -284,6 +285,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("inbox", chat_pages.inbox),
     path("widget.js", chat_pages.widget),
     path("demo-shop", chat_pages.demo_shop),
+    path("problems/", problem_pages.index),
+    path("problems/<slug:code>", problem_pages.page),
     path("admin/", admin.site.urls),
     path(".well-known/jwks.json", jwks),
     path(".well-known/oauth-authorization-server", metadata.authorization_server),
@@ -291,6 +294,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(".well-known/oauth-protected-resource/<path:path>", metadata.protected_resource),
     path("health/live", health.live),
     path("health/ready", health.ready),
+    path("metrics", health.metrics),
 ]
 
 # Served as ever, but left out of the OpenAPI document: read without their ids' types, these paths

@@ -56,9 +56,7 @@ def error_rows():
     ]
 
 
-TABLES = {"events.md": event_rows, "limits.md": limit_rows}
-if PROBLEMS.exists():
-    TABLES["errors.md"] = error_rows
+TABLES = {"events.md": event_rows, "limits.md": limit_rows, "errors.md": error_rows}
 
 
 def table_of(page):

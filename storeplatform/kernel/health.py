@@ -1,10 +1,15 @@
-"""Liveness and readiness for whoever restarts and routes."""
+"""Liveness, readiness and metrics for whoever restarts, routes and watches."""
 
+import hmac
+
+from django.conf import settings
 from django.db import DatabaseError, connection
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from prometheus_client import CONTENT_TYPE_LATEST
 from psycopg_pool import PoolTimeout
 
 from storeplatform import serving
+from storeplatform.kernel import metrics as numbers
 from storeplatform.kernel import valkey
 from storeplatform.kernel.methods import reading_only
 from storeplatform.kernel.outbox import MAX_ATTEMPTS
@@ -44,6 +49,24 @@ def ready(request: HttpRequest) -> HttpResponse:
             "outboxLagSeconds": round(lag, 1),
         }
     )
+
+
+@reading_only
+def metrics(request: HttpRequest) -> HttpResponse:
+    """For a scraper with the METRICS_TOKEN; without one the page exists in development only."""
+    token = settings.METRICS_TOKEN
+    if not token and not settings.DEVELOPMENT:
+        raise Http404
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if token and not hmac.compare_digest(given.encode(), token.encode()):
+        return problem(
+            request,
+            401,
+            "invalid_token",
+            "The value of METRICS_TOKEN goes here as a bearer token.",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    return HttpResponse(numbers.text(), content_type=CONTENT_TYPE_LATEST)
 
 
 def not_ready(request: HttpRequest, why: str) -> HttpResponse:

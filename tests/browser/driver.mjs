@@ -35,6 +35,18 @@ async function open({ page: name, url, width, height, language }) {
 const find = async (page, selector, seconds) =>
   page.waitForSelector(selector, { visible: true, timeout: seconds * 1000 });
 
+async function read(page, selector) {
+  const texts = [];
+  try {
+    for (const element of await page.$$(selector)) {
+      texts.push(await element.evaluate((one) => one.innerText));
+    }
+  } catch (error) {
+    if (!/context|detached/i.test(error.message)) throw error; // it went on to another page
+  }
+  return texts;
+}
+
 const deeds = {
   open,
   click: async ({ page, selector, seconds }) => {
@@ -55,9 +67,7 @@ const deeds = {
   see: async ({ page, selector, text, seconds }) => {
     const deadline = Date.now() + seconds * 1000;
     for (;;) {
-      const found = await page.$$(selector);
-      const texts = [];
-      for (const element of found) texts.push(await element.evaluate((one) => one.innerText));
+      const texts = await read(page, selector);
       const wanted = texts.find((one) => one.includes(text));
       if (wanted !== undefined) return wanted;
       if (Date.now() > deadline) throw new Error(`no ${selector} with "${text}" but ${JSON.stringify(texts)}`);

@@ -1,6 +1,7 @@
 """@modelcontextprotocol/conformance: its scenarios that need no fixture tools, both revisions."""
 
 import re
+import socket
 import threading
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -83,7 +84,7 @@ def test_the_server_conforms(open_door, scenario, revision):
         CHECKS, "server", "--url", open_door, "--scenario", scenario, "--spec-version", revision
     )
 
-    told, _ = checks.communicate(timeout=60)
+    told, _ = checks.communicate(timeout=180)
 
     if scenario == "server-stateless":  # asks for fixture tools too, which we never ship
         faults = re.findall(r"^ *Error: (.*)", told, re.MULTILINE)
@@ -96,7 +97,9 @@ def test_the_server_conforms(open_door, scenario, revision):
 
 def test_the_authorization_server_conforms(server, shop, browser):
     """Its documents, and the grant of a code with a person in between."""
-    port = 39_411
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     client = an_application(redirect_uris=f"http://127.0.0.1:{port}/callback")
     checks = node(
         CHECKS, "authorization", "--url", server.url, "--client-id", client.client_id,
@@ -107,7 +110,7 @@ def test_the_authorization_server_conforms(server, shop, browser):
         told.append(line)
         if link := re.search(r"http\S+/authorize\?\S+", line):
             visit(browser, link[0], port)
-    checks.wait(timeout=60)
+    checks.wait(timeout=180)
     checks.stdout.close()
 
     text = "".join(told)

@@ -123,7 +123,7 @@
 
   async function loadMessages() {
     const last = messages.at(-1)?.seq ?? 0;
-    const query = last ? `afterSeq=${last}` : "beforeSeq=2147483647&limit=50";
+    const query = last ? `afterSeq=${last}` : "beforeSeq=999999999&limit=50";
     const { items } = await call("GET", `conversations/${conversation.id}/messages?${query}`);
     items.forEach(keep);
     if (readTo === 0) readTo = conversation.visitorReadSeq;
