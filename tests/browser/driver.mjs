@@ -26,7 +26,7 @@ async function open({ page: name, url, width, height, language }) {
   faults.set(name, []);
   page.on("pageerror", (error) => faults.get(name).push(error.message));
   page.on("console", (message) => {
-    if (message.type() === "error") faults.get(name).push(message.text());
+    if (message.type() === "error") faults.get(name).push(`${message.text()} ${message.location().url ?? ""}`);
   });
   pages.set(name, page);
   await page.goto(url, { waitUntil: "load" });
@@ -80,6 +80,10 @@ const deeds = {
   resize: async ({ page, width, height }) => page.setViewport({ width, height, isMobile: width < 600, hasTouch: width < 600 }),
   shot: async ({ page, path }) => { await page.screenshot({ path }); },
   faults: async ({ name }) => faults.get(name),
+  close: async ({ page, name }) => {
+    pages.delete(name);
+    await page.browserContext().close();
+  },
 };
 
 process.stdout.write(JSON.stringify({ result: "ready" }) + "\n");

@@ -32,10 +32,16 @@ def server():
 
 
 @pytest.fixture(scope="module")
-def browser():
+def chromium():
     running = Browser()
     yield running
     running.stop()
+
+
+@pytest.fixture
+def browser(chromium):
+    yield chromium
+    chromium.close_windows()
 
 
 @pytest.fixture

@@ -135,6 +135,7 @@ async function noteMessage(type, id, message) {
     else messages.splice(at, 0, message);
     if (message.senderType === "visitor") stopTyping(id);
     drawMessages();
+    drawTyping();
   }
   if (!isNew) return;
   if (!row) {

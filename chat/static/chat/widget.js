@@ -175,7 +175,7 @@
         if (conversation?.id !== conversationId || data.senderType === "visitor") return;
         showTyping(data.isTyping);
       });
-      hub.onreconnected(join);
+      hub.onreconnected(() => join().catch(() => hub.stop()));
       hub.onclose(() => setTimeout(start, LOOK_AGAIN));
       await start();
     } catch {
@@ -189,6 +189,7 @@
       await join();
     } catch {
       if (hub.state === "Disconnected") setTimeout(start, LOOK_AGAIN);
+      else await hub.stop(); // connected but not joined: from the start, a little later
     }
   }
 
