@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export APP_ENV ?= development
 
-.PHONY: help run test check migrations bench demo-retail demo-chat fake-nawa
+.PHONY: help run test check migrations bench bench-hub demo-retail demo-chat fake-nawa
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
@@ -25,7 +25,13 @@ tests/%/clients/node_modules/.installed: tests/%/clients/package-lock.json .venv
 run: .venv/installed ## start everything on port 8000 (PORT, WORKERS, STATE_DIR change it)
 	@OTP_PROVIDER=$${OTP_PROVIDER:-console,file} OUTBOUND_LOOPBACK=$${OUTBOUND_LOOPBACK:-true} $(BIN)/python -m storeplatform.run
 
-test: .venv/installed $(NPM) ## run every test on throw-away servers
+# What drives the browser; and a Chromium where PATH has none.
+BROWSER := tests/browser/node_modules/.installed
+$(BROWSER): tests/browser/package-lock.json tests/browser/chromium/package-lock.json $(NPM)
+	@$(BIN)/python -m tests.browser
+	@touch $@
+
+test: .venv/installed $(NPM) $(BROWSER) ## run every test on throw-away servers
 	@$(BIN)/python -m pytest -n 2
 
 check: .venv/installed ## format, lint, types, import contracts, migrations
@@ -41,6 +47,9 @@ migrations: .venv/installed ## write the migrations that changed models need
 
 bench: .venv/installed ## measure requests per second on production settings
 	@$(BIN)/python -m bench
+
+bench-hub: .venv/installed ## measure 5,000 joined WebSockets over two processes
+	@$(BIN)/python -m bench.hub
 
 demo-retail: .venv/installed ## import a month of real orders into a running server
 	@$(BIN)/python examples/online_retail.py

@@ -22,6 +22,7 @@ wsgi = get_wsgi_application()
 
 from chat.hub import HUBS  # noqa: E402  # it has models, so Django must be set up
 from integrations.mcp.gateway import Gateway  # noqa: E402
+from storeplatform.kernel import metrics  # noqa: E402
 
 numbers: dict[str, Any] = settings.HUB
 hub_settings = Settings(
@@ -37,7 +38,10 @@ application = Front(
     hubs=channels,
     apps={settings.MCP_PATH: Gateway()},
     drain=hubs.drain,
-    beside=partial(notices.listen, forget_too),
+    beside=[partial(notices.listen, forget_too), metrics.keep_sampling],
     threads=settings.THREADS,
     origin=settings.PUBLIC_ORIGIN,
+    told=metrics.refused,
 )
+metrics.from_process("requests_running", lambda: application.running)
+metrics.from_process("hub_connections", lambda: len(hubs.connections))

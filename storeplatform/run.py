@@ -30,6 +30,7 @@ def main() -> int:
         stack.callback(worker.stop)
         worker.start()
         say(banner(settings, development))
+        forget_dead_processes()
         serve(settings.ENV)
     return 0
 
@@ -118,6 +119,12 @@ def serve(environment: Any) -> None:
     )
 
 
+def forget_dead_processes() -> None:
+    from storeplatform.kernel import metrics
+
+    metrics.forget_dead()
+
+
 def banner(settings: Any, development: bool) -> str:
     origin = settings.PUBLIC_ORIGIN
     lines = [
@@ -125,6 +132,7 @@ def banner(settings: Any, development: bool) -> str:
         "Store Platform is serving.",
         f"  API          {origin}/api/v1/",
         f"  API pages    {origin}/docs",
+        f"  Inbox        {origin}/inbox",
         f"  Admin        {origin}/admin/",
         f"  Health       {origin}/health/ready",
     ]
@@ -134,6 +142,7 @@ def banner(settings: Any, development: bool) -> str:
             "",
             f"  Sign in      {demo['email']}  {demo['password']}",
             f"  API key      {demo['apiKey']}",
+            f"  Demo shop    {origin}/demo-shop",
             f"  Codes go to  {settings.OTP_FILE}",
             "",
             "  Ctrl+C stops everything.",

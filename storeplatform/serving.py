@@ -22,6 +22,7 @@ from collections.abc import (
     Iterable,
     Mapping,
     MutableMapping,
+    Sequence,
 )
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ class LivingApp(typing.Protocol):
 class Front:
     """An ASGI application around a WSGI one. `/hubs/…` goes to `hubs`, all websockets too, and
     `drain` ends what they hold before the server stops. `apps` have single paths of their own.
-    `beside` runs as long as it serves."""
+    What is `beside` runs as long as it serves."""
 
     def __init__(
         self,
@@ -109,16 +110,18 @@ class Front:
         hubs: App,
         apps: Mapping[str, LivingApp] | None = None,
         drain: Callable[[], Awaitable[None]] | None = None,
-        beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
+        beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
         threads: int = 16,
         limits: Limits | None = None,
         origin: str = "",
+        told: Callable[[str], None] | None = None,
     ) -> None:
         self.wsgi = wsgi
         self.hubs, self.drain, self.beside = hubs, drain, beside
         self.apps = dict(apps or {})
         self.limits = limits or Limits()
         self.origin = origin
+        self.told = told  # of each refusal
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="request")
         self.running = 0
         self.most = threads + self.limits.waiting
@@ -134,13 +137,13 @@ class Front:
     async def lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         notice_sigterm(self.drain)
-        beside = asyncio.create_task(self.beside()) if self.beside else None
+        beside = [asyncio.create_task(run()) for run in self.beside]
         for app in self.apps.values():
             await app.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        if beside:
-            beside.cancel()
+        for task in beside:
+            task.cancel()
         State.draining = True
         deadline = time.monotonic() + self.limits.stop_seconds
         while self.running and time.monotonic() < deadline:
@@ -284,6 +287,8 @@ class Front:
             headers.append((b"retry-after", b"1"))
         if refused.status in (408, 413):
             headers.append((b"connection", b"close"))
+        if self.told:
+            self.told(refused.code)
         log.info("refused", status=refused.status, code=refused.code, request_id=request_id)
         await send({"type": "http.response.start", "status": refused.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})

@@ -8,6 +8,7 @@ from drf_spectacular.views import SpectacularSwaggerView
 from rest_framework.renderers import TemplateHTMLRenderer
 from rest_framework.routers import SimpleRouter
 
+from chat import pages as chat_pages
 from chat.views import (
     Attachments,
     CannedReplies,
@@ -79,6 +80,7 @@ from store_modules.spreadsheets.views import (
     ProductImport,
 )
 from store_modules.stores.views import AuthView, MeView, SettingsView, StaffView, jwks
+from storeplatform import problem_pages
 from storeplatform.kernel import health
 from storeplatform.kernel.openapi import openapi_json
 from storeplatform.kernel.views import AuditLog
@@ -277,6 +279,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
             renderer_classes=[TemplateHTMLRenderer],
         ),
     ),
+    path("inbox", chat_pages.inbox),
+    path("widget.js", chat_pages.widget),
+    path("demo-shop", chat_pages.demo_shop),
+    path("problems/", problem_pages.index),
+    path("problems/<slug:code>", problem_pages.page),
     path("admin/", admin.site.urls),
     path(".well-known/jwks.json", jwks),
     path(".well-known/oauth-authorization-server", metadata.authorization_server),
@@ -284,6 +291,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(".well-known/oauth-protected-resource/<path:path>", metadata.protected_resource),
     path("health/live", health.live),
     path("health/ready", health.ready),
+    path("metrics", health.metrics),
 ]
 
 handler400 = "storeplatform.kernel.problems.bad_request"

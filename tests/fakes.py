@@ -43,7 +43,8 @@ FAULTS = {
 
 class Receiver:
     """A webhook receiver. `mode` says how it answers: ok, fail, hang, redirect, gone, busy, drip,
-    huge; `received` holds each request's headers and body, whatever the answer was."""
+    huge, or down for not at all; `received` holds each request's headers and body, whatever the
+    answer was."""
 
     def __init__(self, *, tls=None):
         self.mode = "ok"
@@ -88,6 +89,7 @@ class Receiver:
             "redirect": (302, {"Location": self.url}),
             "gone": (410, {}),
             "busy": (503, {"Retry-After": "7200"}),
+            "down": (None, {}),
         }.get(self.mode, (200, {}))
         with self.lock:
             self.at_once += 1
@@ -95,8 +97,12 @@ class Receiver:
             self.received.append({"headers": headers, "body": body, "status": status})
         if self.mode == "hang":
             self.let_go.wait(20)
+        if status is None:
+            request.close_connection = True
         with self.lock:
             self.at_once -= 1
+        if status is None:
+            return
         text = b"x" * 200_000 if self.mode == "huge" else b"noted: " + self.mode.encode()
         try:
             request.send_response(status)

@@ -72,6 +72,30 @@ class RunningServer:
         return self.process.wait(timeout=30)
 
 
+class RunningWorker:
+    """The background worker as a process of its own."""
+
+    def __init__(self, **environment):
+        self.process = subprocess.Popen(
+            [sys.executable, "manage.py", "work"],
+            cwd=ROOT,
+            env=os.environ | {"LOG_LEVEL": "ERROR"} | environment,
+        )
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+
+def until(condition, seconds=60):
+    """Wait for what other processes do; returns what the condition gave."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+    return found
+
+
 def at_once(count, send):
     """`send(0)` to `send(count - 1)` in as many threads; their answers in order."""
     with ThreadPoolExecutor(count) as pool:

@@ -138,7 +138,7 @@ def dump(tools: Path, file: Path) -> None:
     bar = Bar("database", sum(sizes.values()))
     command: list[str | Path] = [
         tools / "pg_dump", "--format=custom", "--no-owner", "--no-privileges", "--verbose",
-        "--schema=public", "--extension=*", f"--file={file}",
+        f"--file={file}",
     ]  # fmt: skip
     running = subprocess.Popen(
         command, env=client_environment(), stderr=subprocess.PIPE, text=True, errors="replace"

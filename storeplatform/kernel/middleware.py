@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.module_loading import import_string
 
+from storeplatform.kernel import metrics, tracing
 from storeplatform.kernel.ids import uuid7
 from storeplatform.kernel.problems import page_not_found
 
@@ -20,8 +21,9 @@ GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 log = structlog.get_logger("request")
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
-NO_PAGES = ("/api/", "/health/", "/.well-known/")
+NO_PAGES = ("/api/", "/health/", "/metrics", "/.well-known/")
 PAGES = frozenset({"/api/v1/oauth/authorize"})  # shown to people all the same
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -42,6 +44,11 @@ def client_address(request: HttpRequest) -> str:
 
 def is_page(request: HttpRequest) -> bool:
     return request.path in PAGES or not request.path.startswith(NO_PAGES)
+
+
+def known_method(request: HttpRequest) -> str:
+    """The method, or `other`: what callers make up must not become labels."""
+    return request.method if request.method in METHODS else "other"
 
 
 class QueryCount:
@@ -93,21 +100,25 @@ class RequestMiddleware:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request.request_id)
         queries = QueryCount()
-        with connection.execute_wrapper(queries):
+        with tracing.request(request) as span, connection.execute_wrapper(queries):
             answer = page_not_found if "\0" in request.path else self.get_response
             response = answer(request)
+            tracing.answered(span, request, response.status_code, queries.count)
         response["X-Request-Id"] = request.request_id
         for name, value in SAFE_HEADERS.items():
             response.setdefault(name, value)
         if "Cache-Control" not in response:
             response["Cache-Control"] = "no-store"
         match = request.resolver_match
+        route = match.route if match else None
+        seconds = time.perf_counter() - started
+        metrics.answered(known_method(request), route or "", response.status_code, seconds)
         log.info(
             "request",
             method=request.method,
-            route=match.route if match else None,
+            route=route,
             status=response.status_code,
-            ms=round((time.perf_counter() - started) * 1000, 1),
+            ms=round(seconds * 1000, 1),
             queries=queries.count,
         )
         return response

@@ -17,6 +17,7 @@ from psycopg import errors as pg
 from psycopg_pool import PoolTimeout
 from rest_framework import exceptions as drf
 
+from storeplatform.kernel import metrics
 from storeplatform.kernel.errors import Conflict, NotFound, Refusal, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -66,6 +67,7 @@ def problem(
     details: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> HttpResponse:
+    metrics.refused(code)
     general = TITLES.get(code, title)
     body: dict[str, Any] = {
         "type": f"{settings.PUBLIC_ORIGIN}/problems/{code}",
