@@ -95,7 +95,7 @@ def test_the_server_conforms(open_door, scenario, revision):
         assert "0 failed" in told, told
 
 
-def test_the_authorization_server_conforms(server, shop, browser):
+def test_the_authorization_server_conforms(server, shop, browser, tmp_path):
     """Its documents, and the grant of a code with a person in between."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -103,7 +103,7 @@ def test_the_authorization_server_conforms(server, shop, browser):
     client = an_application(redirect_uris=f"http://127.0.0.1:{port}/callback")
     checks = node(
         CHECKS, "authorization", "--url", server.url, "--client-id", client.client_id,
-        "--resource", server.mcp, "--port", port,
+        "--resource", server.mcp, "--port", port, "--output-dir", tmp_path,
     )  # fmt: skip
     told = []
     for line in checks.stdout:
@@ -114,7 +114,8 @@ def test_the_authorization_server_conforms(server, shop, browser):
     checks.stdout.close()
 
     text = "".join(told)
-    assert checks.returncode == 0, text
+    found = [file.read_text() for file in tmp_path.rglob("*.json")]
+    assert checks.returncode == 0, (text, found)
     assert "Total: 3 passed, 0 failed" in text
 
 
