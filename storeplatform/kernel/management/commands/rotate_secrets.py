@@ -10,7 +10,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from storeplatform.kernel import rotation
 from storeplatform.kernel.crypto import Undecipherable
 from storeplatform.kernel.progress import Bar
-from storeplatform.settings import SECRET_NAMES
+
+SECRET_NAMES = tuple(settings.KEYS)
 
 # How long an old version is still needed, where nothing in the database tells.
 KEEP = {
