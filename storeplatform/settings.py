@@ -562,6 +562,7 @@ CONTENT_SECURITY_POLICY = {
 UNFOLD = {
     "SITE_TITLE": "Store Platform",
     "SITE_HEADER": "Operators' desk",
+    "SITE_URL": "/docs",
     "LOGIN": {"form": "storeplatform.kernel.second_factor.SignInForm"},
     "ACCOUNT": {"navigation": [{"title": "Second factor", "link": "/admin/second-factor/"}]},
 }

@@ -144,6 +144,15 @@ def test_the_page_is_for_operators_only(db):
     assert not TOTPDevice.objects.exists()
 
 
+def test_browsers_tell_the_desk_where_its_forms_come_from(operator):
+    """Under no-referrer they would send `Origin: null`, and no form would pass the CSRF check."""
+    page = Client().get("/admin/login/")
+    answer = Client().get("/api/v1/store/orders")
+
+    assert page["Referrer-Policy"] == "same-origin"
+    assert answer["Referrer-Policy"] == "no-referrer"
+
+
 # The first page
 
 
