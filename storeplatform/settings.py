@@ -74,6 +74,7 @@ FIXES = {
     "Nawa__TimeoutSeconds": "Write seconds above 0, 60 at most; 10 without it.",
     "OUTBOUND_LOOPBACK": "Remove it; development may write true or false.",
     "TASKS": "Write database or celery; database without it.",
+    "ADMIN_SECOND_FACTOR": "Write required or optional; required in production without it.",
     "METRICS_TOKEN": "Give 16 characters or more, openssl rand -hex 24, to the scraper too.",
     "METRICS_DIR": "Name a folder on this machine's own disk.",
     "TRACES_URL": "Write http://collector:4318/v1/traces and pip install -r requirements-otel.txt,"
@@ -143,6 +144,7 @@ class Environment(BaseSettings):
     )
     OUTBOUND_LOOPBACK: bool = False  # webhooks to receivers on this machine, by http too
     TASKS: Literal["database", "celery"] = "database"  # who runs background tasks
+    ADMIN_SECOND_FACTOR: Literal["", "optional", "required"] = ""  # required in production
     METRICS_TOKEN: str = ""  # what a scraper of /metrics sends; no page in production without it
     METRICS_DIR: Path | None = None  # on this machine's own disk
     TRACES_URL: str = ""  # of an OpenTelemetry collector; needs requirements-otel.txt
@@ -406,6 +408,7 @@ NAWA_WEBHOOK_SECRETS = [
 ]
 NAWA_TIMEOUT_SECONDS = ENV.NAWA_TIMEOUT_SECONDS
 OUTBOUND_LOOPBACK = ENV.OUTBOUND_LOOPBACK
+ADMIN_SECOND_FACTOR = ENV.ADMIN_SECOND_FACTOR or ("optional" if DEVELOPMENT else "required")
 METRICS_TOKEN = ENV.METRICS_TOKEN
 METRICS_DIR = ENV.METRICS_DIR or STATE_DIR / "metrics" / socket.gethostname()
 TRACES_URL = ENV.TRACES_URL
@@ -426,8 +429,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "stores.User"
 
 INSTALLED_APPS = [
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "storeplatform.kernel.desk.DeskConfig",  # django.contrib.admin with our site
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -435,6 +438,9 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "axes",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "channels",
     "django_tasks",
     "django_tasks_db",
@@ -482,6 +488,7 @@ BROWSER_MIDDLEWARE = [
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -576,7 +583,15 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": ["'none'"],
     }
 }
-UNFOLD = {"SITE_TITLE": "Store Platform", "SITE_HEADER": "Operators' desk"}
+UNFOLD = {
+    "SITE_TITLE": "Store Platform",
+    "SITE_HEADER": "Operators' desk",
+    "SITE_URL": "/docs",
+    "LOGIN": {"form": "storeplatform.kernel.second_factor.SignInForm"},
+    "ACCOUNT": {"navigation": [{"title": "Second factor", "link": "/admin/second-factor/"}]},
+}
+OTP_TOTP_ISSUER = "Store Platform"
+OTP_ADMIN_HIDE_SENSITIVE_DATA = True
 
 LOGGING = {
     "version": 1,

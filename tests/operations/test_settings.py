@@ -65,6 +65,7 @@ CASES = [
     ("Nawa__TimeoutSeconds", "90", "less than or equal to 60"),
     ("OUTBOUND_LOOPBACK", "true", "lets merchants call this machine"),
     ("TASKS", "cron", "'cron'"),
+    ("ADMIN_SECOND_FACTOR", "no", "'no'"),
     ("METRICS_TOKEN", "short", "shorter than 16"),
     ("TRACES_URL", "collector:4318", "not https or http"),
     *((name, "", "is not set") for name in SECRET_NAMES),
