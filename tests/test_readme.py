@@ -68,6 +68,6 @@ def test_its_settings_are_the_codes():
         for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
         for name in re.findall(r"`(\w+)`", cell)
     }
-    real = {name for name in Environment.model_fields}
+    real = set(Environment.model_fields)
 
     assert named <= real
