@@ -9,9 +9,12 @@ class ChatConfig(AppConfig):
 
     def ready(self) -> None:
         from chat import feed, services
+        from chat.models import Channel
         from store_modules.stores.people import member_gone
         from storeplatform.kernel.housekeeping import every
+        from storeplatform.kernel.rotation import sealed_column
 
+        sealed_column(Channel, "identity_secret", lambda row: row.pk.bytes)
         every(5, "snoozed_conversations")(services.wake_snoozed)
         every(3600, "chat_feed_purge")(feed.purge)
         every(3600, "chat_attachment_purge")(services.purge_attachments)

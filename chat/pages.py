@@ -8,10 +8,11 @@ from typing import Any
 from csp.decorators import csp
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-Page = Callable[[HttpRequest], HttpResponse]
+Page = Callable[[HttpRequest], HttpResponseBase]
 
 WIDGET = Path(__file__).parent / "static" / "chat" / "widget.js"
 WIDGET_CACHED = 300  # seconds

@@ -13,8 +13,17 @@ import re
 import signal
 import sys
 import time
+import typing
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -81,24 +90,38 @@ def is_draining() -> bool:
     return State.draining
 
 
+class LivingApp(typing.Protocol):
+    """An ASGI application with a beginning and an end."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
 class Front:
     """An ASGI application around a WSGI one. `/hubs/…` goes to `hubs`, all websockets too, and
-    `drain` ends what they hold before the server stops."""
+    `drain` ends what they hold before the server stops. `apps` have single paths of their own.
+    What is `beside` runs as long as it serves."""
 
     def __init__(
         self,
         wsgi: Callable[..., Iterable[bytes]],
         *,
         hubs: App,
+        apps: Mapping[str, LivingApp] | None = None,
         drain: Callable[[], Awaitable[None]] | None = None,
+        beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
         threads: int = 16,
         limits: Limits | None = None,
         origin: str = "",
+        told: Callable[[str], None] | None = None,
     ) -> None:
         self.wsgi = wsgi
-        self.hubs, self.drain = hubs, drain
+        self.hubs, self.drain, self.beside = hubs, drain, beside
+        self.apps = dict(apps or {})
         self.limits = limits or Limits()
         self.origin = origin
+        self.told = told  # of each refusal
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="request")
         self.running = 0
         self.most = threads + self.limits.waiting
@@ -114,12 +137,19 @@ class Front:
     async def lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         notice_sigterm(self.drain)
+        beside = [asyncio.create_task(run()) for run in self.beside]
+        for app in self.apps.values():
+            await app.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        for task in beside:
+            task.cancel()
         State.draining = True
         deadline = time.monotonic() + self.limits.stop_seconds
         while self.running and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
+        for app in self.apps.values():
+            await app.stop()
         self.pool.shutdown(wait=False, cancel_futures=True)
         await send({"type": "lifespan.shutdown.complete"})
 
@@ -130,6 +160,9 @@ class Front:
             headers = self.read_headers(scope)
             if scope["path"].startswith(HUBS):
                 await self.hubs(scope, receive, send)
+                return
+            if app := self.apps.get(scope["path"]):
+                await app(scope, receive, send)
                 return
             request_id = request_id_of(headers)
             body = await self.read_body(scope, headers, receive)
@@ -254,6 +287,8 @@ class Front:
             headers.append((b"retry-after", b"1"))
         if refused.status in (408, 413):
             headers.append((b"connection", b"close"))
+        if self.told:
+            self.told(refused.code)
         log.info("refused", status=refused.status, code=refused.code, request_id=request_id)
         await send({"type": "http.response.start", "status": refused.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})

@@ -12,7 +12,9 @@ class ApiKeysConfig(AppConfig):
         from integrations.api_keys import services
         from integrations.api_keys.authentication import standing_actor
         from storeplatform.kernel.housekeeping import every
+        from storeplatform.kernel.rotation import counted_by_version
 
+        counted_by_version("API_KEY_PEPPER")(services.keys_by_pepper)
         every(3600, "api_keys_expiring")(services.tell_expiring)
         actor_of_key.register(standing_actor)
         key_exposed.register(services.note_exposed)

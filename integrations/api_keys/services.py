@@ -1,10 +1,11 @@
 """Issuing, rotating and revoking API keys. The secret leaves these functions once."""
 
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Count, Exists, OuterRef, Q
 from django.utils import timezone
 
 from integrations.api_keys.authentication import EXPIRY_NOTICE, keys
@@ -150,6 +151,16 @@ def tell_expiring() -> int:
             },
         )
     return len(found)
+
+
+def keys_by_pepper() -> dict[int, int]:
+    """How many live keys hang on each version of API_KEY_PEPPER."""
+    now = timezone.now()
+    live = ApiKey.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
+    overlapping = live.filter(previous_expires_at__gt=now)
+    counts = Counter(dict(live.values_list("hash_version").annotate(Count("pk")).order_by()))
+    counts.update(dict(overlapping.values_list("previous_hash_version").annotate(Count("pk"))))
+    return dict(counts)
 
 
 def lock(key: ApiKey) -> ApiKey:

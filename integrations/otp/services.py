@@ -8,13 +8,14 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, Sum
+from django.db.models import Count, F, Q, Sum
 from django.utils import timezone
 
 from integrations.otp.codes import derive_code
 from integrations.otp.models import OtpChallenge
 from integrations.otp.sms import SendFailed, SendingPaused, deliver
 from store_modules.stores.models import StoreSettings
+from storeplatform.kernel import metrics
 from storeplatform.kernel.crypto import current, keyed_hash, keyed_hashes
 from storeplatform.kernel.errors import (
     BadGateway,
@@ -24,6 +25,7 @@ from storeplatform.kernel.errors import (
     TooMany,
     Unavailable,
 )
+from storeplatform.kernel.ids import first_of
 from storeplatform.kernel.phones import country_of
 from storeplatform.kernel.providers import Uncertain, reference_of
 from storeplatform.kernel.tenancy import Actor
@@ -247,6 +249,21 @@ def consume(challenge_id: UUID, order_id: UUID) -> None:
     )
     if not hit:
         raise used()
+
+
+@metrics.from_database(
+    "store_otp_day", "One-time codes of the last 24 hours: sent, verified, failed."
+)
+def last_day() -> dict[str, float]:
+    """How sending went; ids are times, so their index finds the rows."""
+    since = first_of(timezone.now() - DAY)
+    recent = OtpChallenge.objects.filter(pk__gte=since).order_by("-pk")[: metrics.MOST]
+    told: dict[str, float] = OtpChallenge.objects.filter(pk__in=recent.values("pk")).aggregate(
+        sent=Count("pk", filter=Q(voided_at=None)),
+        verified=Count("pk", filter=Q(consumed_at__isnull=False)),
+        failed=Count("pk", filter=Q(voided_at__isnull=False)),
+    )
+    return told
 
 
 def forget_phones() -> int:

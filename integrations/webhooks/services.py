@@ -15,7 +15,7 @@ from integrations.webhooks.catalogue import EVENT_TYPES, EVERY, PING
 from integrations.webhooks.messages import body, body_of
 from integrations.webhooks.models import Delivery, Endpoint
 from integrations.webhooks.sealing import sealed, secrets_of
-from storeplatform.kernel import outbound
+from storeplatform.kernel import metrics, outbound
 from storeplatform.kernel.audit import audit
 from storeplatform.kernel.background import background, enqueue
 from storeplatform.kernel.errors import Conflict, NotFound, Refusal
@@ -279,6 +279,19 @@ def find_endpoint(store_id: UUID, endpoint_id: UUID) -> Endpoint:
     if found is None:
         raise NotFound
     return found
+
+
+@metrics.from_database(
+    "store_webhooks", "Endpoints failing and switched off for it, deliveries pending."
+)
+def standing() -> dict[str, float]:
+    """Endpoints are few, at most ten a store; pending deliveries have an index."""
+    live = Endpoint.objects.live()
+    return {
+        "failing": live.filter(is_active=True, failing_since__isnull=False).count(),
+        "disabled": live.filter(disabled_at__isnull=False).count(),
+        "pending": metrics.at_most(Delivery.objects.filter(status=Delivery.Status.PENDING)),
+    }
 
 
 def purge() -> int:

@@ -8,12 +8,16 @@ class DeliveryConfig(AppConfig):
     name = "store_modules.delivery"
 
     def ready(self) -> None:
-        from store_modules.delivery import dispatching, settlements, tracking  # noqa: F401
-        from store_modules.delivery.linking import is_linked
+        from store_modules.delivery import dispatching, settlements, tracking
+        from store_modules.delivery.linking import context_of, is_linked
+        from store_modules.delivery.models import CompanyLink
         from store_modules.orders.money import courier_collected
         from store_modules.shipping.services import company_linked
         from storeplatform.kernel.housekeeping import every
+        from storeplatform.kernel.rotation import sealed_column
 
+        sealed_column(CompanyLink, "credentials", lambda row: context_of(row.pk))
         company_linked.register(is_linked)
         courier_collected.register(settlements.collected)
         every(60, "delivery_sync")(tracking.sync)
+        every(60, "delivery_unanswered")(dispatching.ask_again)

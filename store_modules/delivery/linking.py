@@ -75,7 +75,12 @@ def link(
 
 def sealed(link_id: UUID, username: str, password: str) -> bytes:
     secret = orjson.dumps({"username": username, "password": password})
-    return encrypt(secret, b"delivery-link:" + link_id.bytes)
+    return encrypt(secret, context_of(link_id))
+
+
+def context_of(link_id: UUID) -> bytes:
+    """What ties sealed credentials to their link."""
+    return b"delivery-link:" + link_id.bytes
 
 
 @transaction.atomic

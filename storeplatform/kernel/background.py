@@ -19,6 +19,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 from django_tasks import task
 
+from storeplatform.kernel import metrics
 from storeplatform.kernel.models import BackgroundTask
 
 log = structlog.get_logger(__name__)
@@ -108,11 +109,22 @@ def finish_once(row: BackgroundTask, work: Work) -> None:
 
 
 def put_back(row: BackgroundTask, error: Exception) -> None:
+    metrics.FAILED.labels("task").inc()
     log.error("task_failed", task_id=str(row.pk), name=row.name, exc_info=error)
     due = timezone.now() + timedelta(seconds=min(2**row.attempts, 3600))
     BackgroundTask.objects.filter(pk=row.pk).update(due_at=due, last_error=str(error)[:500])
     if row.attempts < MAX_ATTEMPTS:
         send(row.pk, due)
+
+
+@metrics.from_database("store_tasks", "Background calls not done: waiting, given up.")
+def standing() -> dict[str, float]:
+    """By the index of undone calls."""
+    undone = BackgroundTask.objects.filter(done_at=None)
+    return {
+        "waiting": metrics.at_most(undone.filter(attempts__lt=MAX_ATTEMPTS)),
+        "given_up": metrics.at_most(undone.filter(attempts__gte=MAX_ATTEMPTS)),
+    }
 
 
 def rescue() -> int:

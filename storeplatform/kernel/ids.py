@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from datetime import datetime
 from uuid import UUID
 
 _lock = threading.Lock()
@@ -19,3 +20,9 @@ def uuid7() -> UUID:
     random = int.from_bytes(os.urandom(8)) & 0x3FFF_FFFF_FFFF_FFFF
     high = (stamp >> 12) << 16 | 0x7000 | stamp & 0xFFF
     return UUID(int=high << 64 | 0x8000_0000_0000_0000 | random)
+
+
+def first_of(instant: datetime) -> UUID:
+    """No id made at or after an instant is below this one: a range over ids is one over time."""
+    high = int(instant.timestamp() * 1000) << 16 | 0x7000
+    return UUID(int=high << 64 | 0x8000_0000_0000_0000)

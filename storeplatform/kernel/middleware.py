@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.module_loading import import_string
 
+from storeplatform.kernel import metrics, tracing
 from storeplatform.kernel.ids import uuid7
 from storeplatform.kernel.problems import page_not_found
 
@@ -20,7 +21,9 @@ GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 log = structlog.get_logger("request")
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
-NO_PAGES = ("/api/", "/health/", "/.well-known/")
+NO_PAGES = ("/api/", "/health/", "/metrics", "/.well-known/")
+PAGES = frozenset({"/api/v1/oauth/authorize"})  # shown to people all the same
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -37,6 +40,15 @@ def client_address(request: HttpRequest) -> str:
         if len(hops) >= trusted and hops[-trusted]:
             address = hops[-trusted]
     return address
+
+
+def is_page(request: HttpRequest) -> bool:
+    return request.path in PAGES or not request.path.startswith(NO_PAGES)
+
+
+def known_method(request: HttpRequest) -> str:
+    """The method, or `other`: what callers make up must not become labels."""
+    return request.method if request.method in METHODS else "other"
 
 
 class QueryCount:
@@ -61,13 +73,16 @@ class BrowserMiddleware:
             self.with_pages = middleware
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path.startswith(NO_PAGES):
+        if not is_page(request):
             return self.get_response(request)
-        return self.with_pages(request)
+        response = self.with_pages(request)
+        # With no-referrer a browser says `Origin: null` of its own forms, which CSRF refuses.
+        response.setdefault("Referrer-Policy", "same-origin")
+        return response
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> Any:
         """CSRF is checked here, once the view is known."""
-        if request.path.startswith(NO_PAGES):
+        if not is_page(request):
             return None
         return CsrfViewMiddleware(self.get_response).process_view(request, view, args, kwargs)
 
@@ -88,21 +103,25 @@ class RequestMiddleware:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request.request_id)
         queries = QueryCount()
-        with connection.execute_wrapper(queries):
+        with tracing.request(request) as span, connection.execute_wrapper(queries):
             answer = page_not_found if "\0" in request.path else self.get_response
             response = answer(request)
+            tracing.answered(span, request, response.status_code, queries.count)
         response["X-Request-Id"] = request.request_id
         for name, value in SAFE_HEADERS.items():
             response.setdefault(name, value)
         if "Cache-Control" not in response:
             response["Cache-Control"] = "no-store"
         match = request.resolver_match
+        route = match.route if match else None
+        seconds = time.perf_counter() - started
+        metrics.answered(known_method(request), route or "", response.status_code, seconds)
         log.info(
             "request",
             method=request.method,
-            route=match.route if match else None,
+            route=route,
             status=response.status_code,
-            ms=round((time.perf_counter() - started) * 1000, 1),
+            ms=round(seconds * 1000, 1),
             queries=queries.count,
         )
         return response

@@ -17,6 +17,7 @@ from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from storeplatform.kernel import metrics
 from storeplatform.kernel.models import OutboxEvent
 from storeplatform.kernel.transactions import lock_name
 
@@ -149,6 +150,7 @@ def handle(events: Sequence[OutboxEvent]) -> None:
             put_back(event, error)
         else:
             done.append(event.pk)
+            metrics.EVENTS.labels(event.type).inc()
     if done:
         OutboxEvent.objects.filter(pk__in=done).update(done_at=timezone.now(), last_error="")
     if given_back:
@@ -167,6 +169,7 @@ def succeeds(handler: BatchHandler, events: Sequence[OutboxEvent]) -> bool:
 
 
 def put_back(event: OutboxEvent, error: Exception) -> None:
+    metrics.FAILED.labels("outbox").inc()
     log.error("outbox_failed", event_id=str(event.id), type=event.type, exc_info=error)
     pause = timedelta(seconds=min(2**event.attempts, 3600))
     OutboxEvent.objects.filter(pk=event.pk).update(
@@ -186,6 +189,21 @@ def drain() -> int:
         handle(retried)
         count += 1
     return count
+
+
+@metrics.from_database(
+    "store_outbox", "Events not handled: waiting, given up, seconds of the oldest."
+)
+def standing() -> dict[str, float]:
+    """By the index of undone events."""
+    undone = OutboxEvent.objects.filter(done_at=None)
+    waiting = undone.filter(attempts__lt=MAX_ATTEMPTS)
+    oldest = waiting.order_by("id").values_list("created_at", flat=True).first()
+    return {
+        "waiting": metrics.at_most(waiting),
+        "given_up": metrics.at_most(dead()),
+        "oldest_seconds": (timezone.now() - oldest).total_seconds() if oldest else 0,
+    }
 
 
 def dead() -> QuerySet[OutboxEvent]:

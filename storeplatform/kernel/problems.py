@@ -17,6 +17,7 @@ from psycopg import errors as pg
 from psycopg_pool import PoolTimeout
 from rest_framework import exceptions as drf
 
+from storeplatform.kernel import metrics
 from storeplatform.kernel.errors import Conflict, NotFound, Refusal, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -66,6 +67,7 @@ def problem(
     details: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> HttpResponse:
+    metrics.refused(code)
     general = TITLES.get(code, title)
     body: dict[str, Any] = {
         "type": f"{settings.PUBLIC_ORIGIN}/problems/{code}",
@@ -110,13 +112,13 @@ def refusal_from(error: Exception) -> Refusal | None:
         return error
     if isinstance(error, drf.ValidationError):
         return validation_refusal(error)
+    if isinstance(error, ProtectedError | RestrictedError):
+        return Conflict("in_use", "It is still in use and cannot be deleted.")
     if isinstance(error, IntegrityError):
         return constraint_refusal(error)
     if isinstance(error, DataError) and isinstance(error.__cause__, pg.NumericValueOutOfRange):
         message = "An amount or count becomes larger than can be kept."
         return Refusal("number_too_large", message, errors={"_": [message]})
-    if isinstance(error, ProtectedError | RestrictedError):
-        return Conflict("in_use", "It is still in use and cannot be deleted.")
     if isinstance(error, Http404):
         return NotFound()
     if isinstance(error, OperationalError | InterfaceError | PoolTimeout):
