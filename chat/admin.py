@@ -1,17 +1,30 @@
 """Operators' view of website chat; what was said stays between the store and its visitors."""
 
 from django.contrib import admin
+from django.urls import reverse
 from unfold.admin import ModelAdmin
 
 from chat.models import CannedReply, Channel, Conversation, Visitor
+from storeplatform.kernel import metrics
 from storeplatform.kernel.admin import ReadMostly
+from storeplatform.kernel.desk import Card, card
+
+
+@card
+def hub_connections() -> Card:
+    return Card(
+        "Hub connections",
+        f"{int(metrics.live('hub_connections')):,}",
+        "on this machine: dashboards, programs and visitors",
+        reverse("admin:chat_conversation_changelist"),
+    )
 
 
 @admin.register(Channel)
 class ChannelAdmin(ReadMostly, ModelAdmin):
     list_display = ["name", "public_key", "is_enabled", "require_identity", "store", "created_at"]
     list_select_related = ["store"]
-    search_fields = ["=public_key"]
+    search_fields = ["public_key"]
     exclude = ["identity_secret"]
     ordering = ["-id"]
 

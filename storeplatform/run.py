@@ -1,4 +1,7 @@
-"""`python -m storeplatform.run`: servers, migrations, demo data, the background worker, uvicorn."""
+"""`python -m storeplatform.run`: servers, migrations, demo data, the background worker, uvicorn.
+
+With `--server` only the last: where migrations and workers have hosts of their own.
+"""
 
 import json
 import os
@@ -25,10 +28,11 @@ def main() -> int:
 
         refuse_taken_port(settings.ENV.HOST, settings.ENV.PORT)
         django.setup()
-        prepare(development)
-        worker = Worker()
-        stack.callback(worker.stop)
-        worker.start()
+        if "--server" not in sys.argv[1:]:
+            prepare(development)
+            worker = Worker()
+            stack.callback(worker.stop)
+            worker.start()
         say(banner(settings, development))
         forget_dead_processes()
         serve(settings.ENV)

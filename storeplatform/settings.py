@@ -6,9 +6,12 @@ secret from outside; development keeps generated ones in `STATE_DIR/secrets.json
 
 import json
 import os
+import re
 import secrets
 import socket
 import tempfile
+from collections.abc import Iterator
+from dataclasses import fields
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +20,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DEMO_MARK = "demo-"  # begins every generated secret, so that production can refuse it
@@ -30,6 +33,63 @@ SECRET_NAMES = (
     "CURSOR_KEY",
     "FIELD_KEY",
 )
+
+KEY_ADVICE = "Give 32 random bytes or more: openssl rand -base64 36. To renew: 2:new,1:old."
+# What to write, for each setting; shown when its value is wrong.
+FIXES = {
+    "APP_ENV": "Write production or development; production without it.",
+    "STATE_DIR": "Name a folder that the server may write to.",
+    "DATABASE_URL": "Write postgresql://user:password@host:5432/name, or APP_ENV=development to"
+    " have a server of its own started.",
+    "REDIS_URL": "Write redis://host:6379/0, rediss://… with TLS, or unix:///path?db=0;"
+    " APP_ENV=development starts one.",
+    "HOST": "Write the address to listen at, 127.0.0.1 behind a proxy on this machine, else"
+    " 0.0.0.0.",
+    "PORT": "Write a free port from 1 to 65535; 8000 without it.",
+    "WORKERS": "Write the number of processes, 1 to 64: one for each core; 2 without it.",
+    "THREADS": "Write the threads of each process, 1 to 256; 16 without it.",
+    "ALLOWED_HOSTS": "List the names served, with commas: api.example.com,api2.example.com.",
+    "CORS_ORIGINS": "List the dashboards' origins, with commas: https://app.example.com.",
+    "PUBLIC_ORIGIN": "Write the address that clients use: https://api.example.com.",
+    "TRUSTED_PROXY_COUNT": "Write how many proxies stand in front, 0 to 10; 0 without it.",
+    "BEHIND_TLS": "Write true when a proxy in front ends TLS, else false.",
+    "RATE_LIMITS": "Write on, count (headers but no refusals) or off; on without it.",
+    "HUB": 'Write a JSON object of names in chat/signalr/settings.py, {"ping_seconds": 15}.',
+    "IDEMPOTENCY_RETENTION_DAYS": "Write for how many days repeats are answered; 7 without it.",
+    "LOG_LEVEL": "Write DEBUG, INFO, WARNING or ERROR; INFO without it.",
+    "JWT_ALGORITHM": "Write HS256, RS256, ES256 or EdDSA; HS256 without it.",
+    "JWT_KEY_FILES": "List PEM private keys, with commas, the signing one first:"
+    " openssl genpkey -algorithm ed25519.",
+    "EMAIL_URL": "Write smtp+tls://user:password@host:587, or smtps://… on port 465.",
+    "EMAIL_FROM": "Write a sender, Store Platform <no-reply@example.com>.",
+    "OTP_PROVIDER": "List providers, with commas, the first tried first: nawa, console; file and"
+    " memory in development.",
+    "OTP_FILE": "Name a file that codes are appended to, in development.",
+    "OTP_EXPOSE_CODE": "Remove it; development may write true or false.",
+    "Nawa__BaseUrl": "Write the provider's address: https://api.example.com.",
+    "Nawa__ApiKey": "Write the key that the provider gave.",
+    "Nawa__WebhookSecret": "Write the secret that the provider signs its webhooks with.",
+    "Nawa__WebhookSecretPrevious": "Write the former secret while the provider changes it, or"
+    " remove it.",
+    "Nawa__TimeoutSeconds": "Write seconds above 0, 60 at most; 10 without it.",
+    "OUTBOUND_LOOPBACK": "Remove it; development may write true or false.",
+    "TASKS": "Write database or celery; database without it.",
+    "ADMIN_SECOND_FACTOR": "Write required or optional; required in production without it.",
+    "METRICS_TOKEN": "Give 16 characters or more, openssl rand -hex 24, to the scraper too.",
+    "METRICS_DIR": "Name a folder on this machine's own disk.",
+    "TRACES_URL": "Write http://collector:4318/v1/traces and pip install -r requirements-otel.txt,"
+    " or remove it.",
+    **dict.fromkeys(SECRET_NAMES, KEY_ADVICE),
+}
+SCHEMES = {
+    "DATABASE_URL": ("postgresql", "postgres"),
+    "REDIS_URL": ("redis", "rediss", "unix"),
+    "PUBLIC_ORIGIN": ("https", "http"),
+    "EMAIL_URL": ("smtp+tls", "smtps", "smtp"),
+    "NAWA_BASE_URL": ("https", "http"),
+    "TRACES_URL": ("https", "http"),
+}
+OTP_PROVIDER_NAMES = {"nawa", "console", "file", "memory"}
 
 Words = Annotated[list[str], NoDecode]
 Paths = Annotated[list[Path], NoDecode]
@@ -84,6 +144,7 @@ class Environment(BaseSettings):
     )
     OUTBOUND_LOOPBACK: bool = False  # webhooks to receivers on this machine, by http too
     TASKS: Literal["database", "celery"] = "database"  # who runs background tasks
+    ADMIN_SECOND_FACTOR: Literal["", "optional", "required"] = ""  # required in production
     METRICS_TOKEN: str = ""  # what a scraper of /metrics sends; no page in production without it
     METRICS_DIR: Path | None = None  # on this machine's own disk
     TRACES_URL: str = ""  # of an OpenTelemetry collector; needs requirements-otel.txt
@@ -125,77 +186,117 @@ class Environment(BaseSettings):
         self.ALLOWED_HOSTS = self.ALLOWED_HOSTS or ["localhost", "127.0.0.1", "[::1]", "testserver"]
         return self
 
-    @model_validator(mode="after")
-    def refuse_unsafe_production(self) -> Self:
-        if self.APP_ENV != "production":
-            return self
-        for name in ("DATABASE_URL", "REDIS_URL"):
-            if not getattr(self, name):
-                raise ValueError(
-                    f"{name} is not set; give it, or set APP_ENV=development for own servers"
-                )
-        if not self.ALLOWED_HOSTS or "*" in self.ALLOWED_HOSTS:
-            raise ValueError("ALLOWED_HOSTS must list the host names served, without '*'")
-        if not self.PUBLIC_ORIGIN:
-            raise ValueError(
-                "PUBLIC_ORIGIN must be the address clients use, https://api.example.com"
-            )
-        if self.OTP_EXPOSE_CODE:
-            raise ValueError("OTP_EXPOSE_CODE shows one-time codes to callers; remove it")
-        if self.OUTBOUND_LOOPBACK:
-            raise ValueError("OUTBOUND_LOOPBACK lets merchants call this machine; remove it")
-        if unsafe := {"file", "memory"} & set(self.OTP_PROVIDER):
-            raise ValueError(f"OTP_PROVIDER {', '.join(sorted(unsafe))} is for development only")
-        return self
+    # What is wrong beyond types: (setting, fault). All faults are told at once.
 
-    @model_validator(mode="after")
-    def check_nawa(self) -> Self:
-        url = urlsplit(self.NAWA_BASE_URL)
-        if self.NAWA_BASE_URL and not (url.scheme in ("http", "https") and url.hostname):
-            raise ValueError("Nawa__BaseUrl must be an address, https://api.example.com")
-        if self.NAWA_BASE_URL and not self.NAWA_API_KEY:
-            raise ValueError("Nawa__ApiKey is not set, but Nawa__BaseUrl is")
-        if "nawa" in self.OTP_PROVIDER and not self.NAWA_BASE_URL:
-            raise ValueError("OTP_PROVIDER names nawa, but Nawa__BaseUrl is not set")
-        if self.APP_ENV != "production":
-            return self
-        if url.scheme == "http" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
-            raise ValueError("Nawa__BaseUrl must begin with https://")
-        for secret in (self.NAWA_WEBHOOK_SECRET, self.NAWA_WEBHOOK_SECRET_PREVIOUS):
-            if secret and len(secret) < 24:
-                raise ValueError("Nawa__WebhookSecret has at least 24 characters")
-        return self
-
-    @model_validator(mode="after")
-    def check_watchers(self) -> Self:
+    def faults(self) -> Iterator[tuple[str, str]]:
+        yield from self.faulty_addresses()
+        yield from self.faulty_keys()
+        yield from self.faulty_providers()
+        yield from self.faulty_hub()
+        if self.APP_ENV == "production":
+            yield from self.unsafe_in_production()
         if self.METRICS_TOKEN and len(self.METRICS_TOKEN) < 16:
-            raise ValueError("METRICS_TOKEN has at least 16 characters; make one with openssl rand")
-        url = urlsplit(self.TRACES_URL)
-        if self.TRACES_URL and not (url.scheme in ("http", "https") and url.hostname):
-            raise ValueError("TRACES_URL must be an address, http://collector:4318/v1/traces")
-        if self.TRACES_URL and find_spec("opentelemetry.sdk") is None:
-            raise ValueError("TRACES_URL needs a package: pip install -r requirements-otel.txt")
-        return self
+            yield "METRICS_TOKEN", "is shorter than 16 characters"
+        if self.TRACES_URL and not has_package("opentelemetry.sdk"):
+            yield "TRACES_URL", "needs a package that is not installed"
 
-    @model_validator(mode="after")
-    def check_secrets(self) -> Self:
-        seen: dict[bytes, str] = {}
+    def faulty_addresses(self) -> Iterator[tuple[str, str]]:
+        for name, schemes in SCHEMES.items():
+            value: str = getattr(self, name)
+            try:
+                url = urlsplit(value)
+                _ = url.port
+            except ValueError as error:
+                yield wire(name), f"cannot be read: {error}"
+                continue
+            if not value:
+                continue
+            if url.scheme not in schemes:
+                yield wire(name), f"begins with '{url.scheme}:', not {' or '.join(schemes)}"
+            elif name == "DATABASE_URL" and not url.path.strip("/"):
+                yield name, "names no database after the host"
+            elif url.scheme in ("http", "https", "smtp", "smtps", "smtp+tls") and not url.hostname:
+                yield wire(name), "names no host"
+            elif name == "PUBLIC_ORIGIN" and (url.path.strip("/") or url.query):
+                yield name, "has a path; it is scheme and host only"
+        for origin in self.CORS_ORIGINS:
+            url = urlsplit(origin)
+            if url.scheme not in ("http", "https") or not url.netloc or url.path:
+                yield "CORS_ORIGINS", f"has '{origin}', which is no origin"
+
+    def faulty_keys(self) -> Iterator[tuple[str, str]]:
         if self.JWT_ALGORITHM != "HS256" and not self.JWT_KEY_FILES:
-            raise ValueError(f"JWT_KEY_FILES must name a PEM file for {self.JWT_ALGORITHM}")
+            yield "JWT_KEY_FILES", f"is not set, but JWT_ALGORITHM is {self.JWT_ALGORITHM}"
         for file in self.JWT_KEY_FILES:
             if not file.is_file():
-                raise ValueError(f"JWT_KEY_FILES names {file}, which is no file")
+                yield "JWT_KEY_FILES", f"names {file}, which is no file"
+            elif b"PRIVATE KEY" not in file.read_bytes():
+                yield "JWT_KEY_FILES", f"names {file}, which is no PEM private key"
+        seen: dict[bytes, str] = {}
         for name in SECRET_NAMES:
             value: str = getattr(self, name)
             if not value:
-                raise ValueError(f"{name} is not set; give it at least 32 random bytes")
+                yield name, "is not set"
+                continue
+            try:
+                versions = key_versions(name, value)
+            except ValueError as error:
+                yield name, str(error).removeprefix(f"{name}: ")
+                continue
             if self.APP_ENV == "production" and DEMO_MARK in value:
-                raise ValueError(f"{name} is a generated demo secret; make a new one")
-            for key in key_versions(name, value).values():
+                yield name, "is a generated secret of development"
+            for key in versions.values():
                 if key in seen:
-                    raise ValueError(f"{name} equals {seen[key]}; each secret must be its own")
+                    yield name, f"equals {seen[key]}; each secret is its own"
                 seen[key] = name
-        return self
+
+    def faulty_providers(self) -> Iterator[tuple[str, str]]:
+        if unknown := set(self.OTP_PROVIDER) - OTP_PROVIDER_NAMES:
+            yield "OTP_PROVIDER", f"names '{min(unknown)}', which there is not"
+        if not self.OTP_PROVIDER:
+            yield "OTP_PROVIDER", "is empty"
+        if "nawa" in self.OTP_PROVIDER and not self.NAWA_BASE_URL:
+            yield "Nawa__BaseUrl", "is not set, but OTP_PROVIDER names nawa"
+        if self.NAWA_BASE_URL and not self.NAWA_API_KEY:
+            yield "Nawa__ApiKey", "is not set, but Nawa__BaseUrl is"
+
+    def faulty_hub(self) -> Iterator[tuple[str, str]]:
+        from chat.signalr.settings import Settings
+
+        if unknown := set(self.HUB) - {field.name for field in fields(Settings)}:
+            yield "HUB", f"names '{min(unknown)}', which there is not"
+
+    def unsafe_in_production(self) -> Iterator[tuple[str, str]]:
+        for name in ("DATABASE_URL", "REDIS_URL", "PUBLIC_ORIGIN", "ALLOWED_HOSTS"):
+            if not getattr(self, name):
+                yield name, "is not set"
+        if "*" in self.ALLOWED_HOSTS:
+            yield "ALLOWED_HOSTS", "has '*', so any name would be answered"
+        if self.OTP_EXPOSE_CODE:
+            yield "OTP_EXPOSE_CODE", "shows one-time codes to callers"
+        if self.OUTBOUND_LOOPBACK:
+            yield "OUTBOUND_LOOPBACK", "lets merchants call this machine"
+        if unsafe := {"file", "memory"} & set(self.OTP_PROVIDER):
+            yield "OTP_PROVIDER", f"names '{min(unsafe)}', which is for development"
+        url = urlsplit(self.NAWA_BASE_URL)
+        if url.scheme == "http" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
+            yield "Nawa__BaseUrl", "begins with http://, so its key would travel in the open"
+        for name in ("NAWA_WEBHOOK_SECRET", "NAWA_WEBHOOK_SECRET_PREVIOUS"):
+            if 0 < len(getattr(self, name)) < 24:
+                yield wire(name), "is shorter than 24 characters"
+
+
+def wire(name: str) -> str:
+    """A field's name as the environment spells it."""
+    alias = Environment.model_fields[name].validation_alias
+    return alias if isinstance(alias, str) else name
+
+
+def has_package(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def key_versions(name: str, value: str) -> dict[int, bytes]:
@@ -254,16 +355,29 @@ def database_from_url(url: str) -> dict[str, Any]:
 
 
 def read_environment() -> Environment:
+    """The settings; what is wrong with them ends the process with a sentence for each."""
     try:
-        return Environment()
+        read = Environment()
+        faults = list(read.faults())
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc']))} {fault['msg']}".strip().replace(
-                "Value error, ", ""
-            )
-            for fault in error.errors(include_input=False)
-        )
-        raise ImproperlyConfigured(f"The server cannot start: {faults}.") from None
+        faults = [
+            (str(fault["loc"][0]), shown(fault)) if fault["loc"] else ("", fault["msg"])
+            for fault in error.errors()
+        ]
+    except SettingsError as error:
+        found = re.search(r'field "(\w+)"', str(error))
+        faults = [(found[1] if found else "", "is no JSON")]
+    if faults:
+        lines = [f"  {name} {fault}.\n      {FIXES.get(name, '')}" for name, fault in faults]
+        raise SystemExit("\n".join(["The server cannot start; correct the environment:", *lines]))
+    return read
+
+
+def shown(fault: Any) -> str:
+    """pydantic's sentence with the value that was given, unless that may be a secret."""
+    what = fault["msg"][:1].lower() + fault["msg"][1:]
+    is_secret = re.search(r"KEY|SECRET|TOKEN|PEPPER|URL", str(fault["loc"][0]), re.IGNORECASE)
+    return f"is wrong: {what}" if is_secret else f"is '{fault['input']}': {what}"
 
 
 ENV = read_environment()
@@ -294,6 +408,7 @@ NAWA_WEBHOOK_SECRETS = [
 ]
 NAWA_TIMEOUT_SECONDS = ENV.NAWA_TIMEOUT_SECONDS
 OUTBOUND_LOOPBACK = ENV.OUTBOUND_LOOPBACK
+ADMIN_SECOND_FACTOR = ENV.ADMIN_SECOND_FACTOR or ("optional" if DEVELOPMENT else "required")
 METRICS_TOKEN = ENV.METRICS_TOKEN
 METRICS_DIR = ENV.METRICS_DIR or STATE_DIR / "metrics" / socket.gethostname()
 TRACES_URL = ENV.TRACES_URL
@@ -314,8 +429,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "stores.User"
 
 INSTALLED_APPS = [
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "storeplatform.kernel.desk.DeskConfig",  # django.contrib.admin with our site
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -323,6 +438,9 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "axes",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "channels",
     "django_tasks",
     "django_tasks_db",
@@ -370,6 +488,7 @@ BROWSER_MIDDLEWARE = [
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -464,7 +583,15 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": ["'none'"],
     }
 }
-UNFOLD = {"SITE_TITLE": "Store Platform", "SITE_HEADER": "Operators' desk"}
+UNFOLD = {
+    "SITE_TITLE": "Store Platform",
+    "SITE_HEADER": "Operators' desk",
+    "SITE_URL": "/docs",
+    "LOGIN": {"form": "storeplatform.kernel.second_factor.SignInForm"},
+    "ACCOUNT": {"navigation": [{"title": "Second factor", "link": "/admin/second-factor/"}]},
+}
+OTP_TOTP_ISSUER = "Store Platform"
+OTP_ADMIN_HIDE_SENSITIVE_DATA = True
 
 LOGGING = {
     "version": 1,
@@ -511,7 +638,10 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
     "COMPONENT_NO_READ_ONLY_REQUIRED": True,
-    "SERVERS": [{"url": PUBLIC_ORIGIN}],
+    "CONTACT": {"name": "The operators of this platform", "url": f"{PUBLIC_ORIGIN}/docs"},
+    "LICENSE": {"name": "All rights reserved", "identifier": "LicenseRef-Proprietary"},
+    "SERVERS": [{"url": ENV.PUBLIC_ORIGIN.rstrip("/") or "/"}],
+    "PREPROCESSING_HOOKS": ["storeplatform.urls.without_other_spellings"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,

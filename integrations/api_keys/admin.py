@@ -8,14 +8,14 @@ from unfold.admin import ModelAdmin
 
 from integrations.api_keys.models import ApiKey
 from integrations.api_keys.services import revoke_key
-from storeplatform.kernel.admin import ReadMostly
+from storeplatform.kernel.admin import ReadMostly, operator_of
 
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ReadMostly, ModelAdmin):
     list_display = ["key_id", "name", "store", "last_used_at", "expires_at", "revoked_at"]
     list_select_related = ["store"]
-    search_fields = ["=key_id"]
+    search_fields = ["key_id"]
     exclude = ["secret_hash", "previous_secret_hash", "hash_version", "previous_hash_version"]
     actions = ["revoke"]
     ordering = ["-id"]
@@ -23,5 +23,6 @@ class ApiKeyAdmin(ReadMostly, ModelAdmin):
     @admin.action(description="Revoke the chosen keys")
     def revoke(self, request: HttpRequest, queryset: Any) -> None:
         for key in queryset:
-            revoke_key(key, None, reason=f"operator {request.user}", request=request)
+            actor = operator_of(request, key.store_id)
+            revoke_key(key, actor, reason=actor.label, request=request)
         self.message_user(request, "Revoked.")

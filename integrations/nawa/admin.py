@@ -9,7 +9,7 @@ from unfold.admin import ModelAdmin
 
 from integrations.nawa.models import InboundEvent, OutgoingMessage, ProviderAlert
 from integrations.nawa.webhooks import run_again
-from storeplatform.kernel.admin import ReadMostly
+from storeplatform.kernel.admin import ReadMostly, operator_of
 from storeplatform.kernel.audit import audit
 
 
@@ -19,15 +19,19 @@ class InboundEventAdmin(ReadMostly, ModelAdmin):
         "received_at", "provider", "type", "event_id", "status", "attempts", "last_error",
     ]  # fmt: skip
     list_filter = ["status", "type"]
-    search_fields = ["=event_id"]
+    search_fields = ["event_id"]
     ordering = ["-id"]
     actions = ["run_again"]
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, term: str) -> Any:
+        """Event ids are unique within their provider, and so are they found."""
+        return (queryset.filter(provider="nawa", event_id=term) if term else queryset), False
 
     @admin.action(description="Run the chosen events again")
     def run_again(self, request: HttpRequest, queryset: Any) -> None:
         count = run_again(queryset)
-        label = f"operator {getattr(request.user, 'full_name', '')}"
-        audit("inbound_event.rerun", request=request, label=label, changes={"count": count})
+        actor = operator_of(request)
+        audit("inbound_event.rerun", request=request, actor=actor, changes={"count": count})
         self.message_user(request, f"{count} events wait for the worker.", messages.SUCCESS)
 
 
@@ -50,6 +54,6 @@ class ProviderAlertAdmin(ReadMostly, ModelAdmin):
     @admin.action(description="Mark as seen to")
     def resolve(self, request: HttpRequest, queryset: Any) -> None:
         count = queryset.filter(resolved_at=None).update(resolved_at=timezone.now())
-        label = f"operator {getattr(request.user, 'full_name', '')}"
-        audit("provider_alert.resolved", request=request, label=label, changes={"count": count})
+        actor = operator_of(request)
+        audit("provider_alert.resolved", request=request, actor=actor, changes={"count": count})
         self.message_user(request, f"{count} alerts are closed.", messages.SUCCESS)

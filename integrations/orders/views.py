@@ -136,6 +136,7 @@ class KeyReturnRequests(ApiKeySurface, ReturnRequests):
 
     forms = {"ask_for": ReturnBody}
     listing_actions = frozenset({"of_order"})
+    statuses = {"ask_for": [201]}
 
     def ask_for(self, request: Request, order_id: UUID) -> Response:
         return self.ask(order_id, self.body())

@@ -20,7 +20,7 @@ class ProductAdmin(ReadMostly, ModelAdmin):
 class InventoryItemAdmin(ReadMostly, ModelAdmin):
     list_display = ["product", "location", "quantity_on_hand", "quantity_reserved", "store"]
     list_select_related = ["product", "store"]
-    search_fields = ["=product__sku"]
+    search_fields = ["product__search_text"]
     ordering = ["-id"]
 
 

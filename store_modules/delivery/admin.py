@@ -74,7 +74,7 @@ class DispatchAdmin(ReadMostly, ModelAdmin):
     ]  # fmt: skip
     list_filter = ["state", "company"]
     list_select_related = ["order", "company"]
-    search_fields = ["=tracking_number"]
+    search_fields = ["order__search_text"]
     ordering = ["-id"]
     inlines = [Told]
 
@@ -95,7 +95,7 @@ class SettlementAdmin(ReadMostly, ModelAdmin):
     ]  # fmt: skip
     list_filter = ["state", "company"]
     list_select_related = ["company", "store"]
-    search_fields = ["=reference"]
+    search_fields = ["store_id"]
     ordering = ["-id"]
     inlines = [Lines]
 

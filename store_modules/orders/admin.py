@@ -1,11 +1,15 @@
 """Operators' view of orders, with their lines and history."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
+from django.urls import reverse
+from django.utils import timezone
 from unfold.admin import ModelAdmin, TabularInline
 
 from store_modules.orders.models import (
+    Channel,
     CheckIn,
     Order,
     OrderEvent,
@@ -14,7 +18,10 @@ from store_modules.orders.models import (
     ReturnLine,
     ReturnRequest,
 )
+from storeplatform.kernel import metrics
 from storeplatform.kernel.admin import ReadMostly
+from storeplatform.kernel.desk import Card, card
+from storeplatform.kernel.ids import first_of
 
 
 class Lines(ReadMostly, TabularInline):
@@ -43,6 +50,26 @@ class CheckIns(ReadMostly, TabularInline):
 class ReturnLines(ReadMostly, TabularInline):
     model = ReturnLine
     fields: Any = ["item", "quantity", "received"]
+
+
+@card
+def orders_today() -> Card:
+    """Ids are times, so the primary key finds today's."""
+    now = timezone.now()
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    placed = Order.objects.exclude(channel=Channel.IMPORT)
+    count = metrics.at_most(placed.filter(pk__gte=first_of(midnight)))
+    before = metrics.at_most(
+        placed.filter(
+            pk__gte=first_of(midnight - timedelta(days=1)), pk__lt=first_of(now - timedelta(days=1))
+        )
+    )
+    return Card(
+        "Orders today",
+        f"{count:,}",
+        f"{before:,} yesterday by this time (UTC)",
+        reverse("admin:orders_order_changelist"),
+    )
 
 
 @admin.register(Order)

@@ -1,13 +1,15 @@
-"""Opening a store for somebody, as the platform's operators do."""
+"""What the platform's operators do with stores: open, suspend and resume them."""
 
 from typing import Any
 
 from django.db import transaction
 
 from store_modules.stores import trading
+from store_modules.stores.authentication import forget_sign_ins
 from store_modules.stores.models import Membership, Store, User
 from storeplatform.kernel.audit import audit
 from storeplatform.kernel.errors import Conflict
+from storeplatform.kernel.tenancy import Actor
 
 
 @transaction.atomic
@@ -29,3 +31,22 @@ def open_store(
     audit("store.created", store_id=store.pk, target=store.pk, label="command line",
           changes={"name": name, "owner": str(owner.pk)})  # fmt: skip
     return store, owner, is_new
+
+
+@transaction.atomic
+def change_status(store: Store, status: str, actor: Actor, *, request: Any = None) -> bool:
+    """Suspend a store or let it trade again; False when it is so already. Its keys and sign-ins
+    are refused, or serve, within five seconds."""
+    locked = Store.objects.select_for_update().get(pk=store.pk)
+    if locked.status == status:
+        return False
+    locked.status = status
+    locked.save(update_fields=["status", "updated_at"])
+    audit(
+        "store.suspended" if status == Store.Status.SUSPENDED else "store.resumed",
+        target=store.pk,
+        actor=actor,
+        request=request,
+    )
+    transaction.on_commit(forget_sign_ins)
+    return True

@@ -151,6 +151,13 @@ class Known:
         yield up
 
 
+def live(what: str) -> float:
+    """A number of `store_process`, of all processes of this host."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(FOLDER))  # type: ignore[no-untyped-call]
+    return registry.get_sample_value("store_process", {"what": what}) or 0.0
+
+
 def pids() -> Iterator[tuple[Path, int]]:
     for file in FOLDER.glob("*.db"):
         if found := PID.search(file.name):

@@ -75,7 +75,10 @@ class BrowserMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not is_page(request):
             return self.get_response(request)
-        return self.with_pages(request)
+        response = self.with_pages(request)
+        # With no-referrer a browser says `Origin: null` of its own forms, which CSRF refuses.
+        response.setdefault("Referrer-Policy", "same-origin")
+        return response
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> Any:
         """CSRF is checked here, once the view is known."""

@@ -38,6 +38,7 @@ class Browser:
             cwd=FOLDER,
             env=environment,
         )
+        self.windows = {}
         self.read()
 
     def read(self):
@@ -48,9 +49,13 @@ class Browser:
         return answer["result"]
 
     def window(self, name, url, *, width=1280, height=800, language="en"):
-        opened = Window(self, name)
+        opened = self.windows[name] = Window(self, name)
         opened.tell("open", url=url, width=width, height=height, language=language)
         return opened
+
+    def close_windows(self):
+        while self.windows:
+            self.windows.popitem()[1].tell("close")
 
     def stop(self):
         self.process.stdin.close()

@@ -26,7 +26,7 @@ async function open({ page: name, url, width, height, language }) {
   faults.set(name, []);
   page.on("pageerror", (error) => faults.get(name).push(error.message));
   page.on("console", (message) => {
-    if (message.type() === "error") faults.get(name).push(message.text());
+    if (message.type() === "error") faults.get(name).push(`${message.text()} ${message.location().url ?? ""}`);
   });
   pages.set(name, page);
   await page.goto(url, { waitUntil: "load" });
@@ -34,6 +34,18 @@ async function open({ page: name, url, width, height, language }) {
 
 const find = async (page, selector, seconds) =>
   page.waitForSelector(selector, { visible: true, timeout: seconds * 1000 });
+
+async function read(page, selector) {
+  const texts = [];
+  try {
+    for (const element of await page.$$(selector)) {
+      texts.push(await element.evaluate((one) => one.innerText));
+    }
+  } catch (error) {
+    if (!/context|detached/i.test(error.message)) throw error; // it went on to another page
+  }
+  return texts;
+}
 
 const deeds = {
   open,
@@ -55,9 +67,7 @@ const deeds = {
   see: async ({ page, selector, text, seconds }) => {
     const deadline = Date.now() + seconds * 1000;
     for (;;) {
-      const found = await page.$$(selector);
-      const texts = [];
-      for (const element of found) texts.push(await element.evaluate((one) => one.innerText));
+      const texts = await read(page, selector);
       const wanted = texts.find((one) => one.includes(text));
       if (wanted !== undefined) return wanted;
       if (Date.now() > deadline) throw new Error(`no ${selector} with "${text}" but ${JSON.stringify(texts)}`);
@@ -70,6 +80,10 @@ const deeds = {
   resize: async ({ page, width, height }) => page.setViewport({ width, height, isMobile: width < 600, hasTouch: width < 600 }),
   shot: async ({ page, path }) => { await page.screenshot({ path }); },
   faults: async ({ name }) => faults.get(name),
+  close: async ({ page, name }) => {
+    pages.delete(name);
+    await page.browserContext().close();
+  },
 };
 
 process.stdout.write(JSON.stringify({ result: "ready" }) + "\n");

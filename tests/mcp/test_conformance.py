@@ -1,6 +1,7 @@
 """@modelcontextprotocol/conformance: its scenarios that need no fixture tools, both revisions."""
 
 import re
+import socket
 import threading
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -83,7 +84,7 @@ def test_the_server_conforms(open_door, scenario, revision):
         CHECKS, "server", "--url", open_door, "--scenario", scenario, "--spec-version", revision
     )
 
-    told, _ = checks.communicate(timeout=60)
+    told, _ = checks.communicate(timeout=180)
 
     if scenario == "server-stateless":  # asks for fixture tools too, which we never ship
         faults = re.findall(r"^ *Error: (.*)", told, re.MULTILINE)
@@ -94,24 +95,27 @@ def test_the_server_conforms(open_door, scenario, revision):
         assert "0 failed" in told, told
 
 
-def test_the_authorization_server_conforms(server, shop, browser):
+def test_the_authorization_server_conforms(server, shop, browser, tmp_path):
     """Its documents, and the grant of a code with a person in between."""
-    port = 39_411
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     client = an_application(redirect_uris=f"http://127.0.0.1:{port}/callback")
     checks = node(
         CHECKS, "authorization", "--url", server.url, "--client-id", client.client_id,
-        "--resource", server.mcp, "--port", port,
+        "--resource", server.mcp, "--port", port, "--output-dir", tmp_path,
     )  # fmt: skip
     told = []
     for line in checks.stdout:
         told.append(line)
         if link := re.search(r"http\S+/authorize\?\S+", line):
             visit(browser, link[0], port)
-    checks.wait(timeout=60)
+    checks.wait(timeout=180)
     checks.stdout.close()
 
     text = "".join(told)
-    assert checks.returncode == 0, text
+    found = [file.read_text() for file in tmp_path.rglob("*.json")]
+    assert checks.returncode == 0, (text, found)
     assert "Total: 3 passed, 0 failed" in text
 
 

@@ -198,6 +198,14 @@ def test_what_the_role_forbids_is_told_and_no_consent_asked_for(wire, shop, agen
     assert "list_inventory" in names
 
 
+def until_limited(wire, tool):
+    """The answers up to the first 429; a slow machine gets a few more of the others."""
+    answers = [wire.call(tool)]
+    while answers[-1].status_code != 429 and len(answers) < 300:
+        answers.append(wire.call(tool))
+    return answers
+
+
 def test_over_the_limit_says_when_to_come_back(django_db_setup, shop, agent, settings):
     from tests.servers import RunningServer
 
@@ -205,16 +213,17 @@ def test_over_the_limit_says_when_to_come_back(django_db_setup, shop, agent, set
     try:
         settings.MCP_RESOURCE = f"http://localhost:{limited.port}/api/v1/store/mcp"
         wire = Wire(settings.MCP_RESOURCE, a_token(agent))
-        answers = [wire.call("list_products") for _ in range(62)]
+        answers = until_limited(wire, "list_products")
         writes = Wire(settings.MCP_RESOURCE, a_token(agent))
-        written = [writes.call("add_order_note", {}) for _ in range(12)]
+        written = until_limited(writes, "add_order_note")
         stranger = Wire(settings.MCP_RESOURCE, "wrong")
-        failures = [stranger.call("list_products") for _ in range(32)]
+        failures = until_limited(stranger, "list_products")
     finally:
         limited.stop()
 
-    for many in (answers, written, failures):
+    for many, least in ((answers, 60), (written, 10), (failures, 30)):
         assert many[-1].status_code == 429
+        assert len(many) > least
         assert int(many[-1].headers["retry-after"]) >= 1
         assert many[-1].json()["code"] == "rate_limited"
     assert answers[0].status_code == written[0].status_code == 200

@@ -78,6 +78,16 @@ def test_a_ticket_is_opened_found_answered_and_solved(wire, shop):
     assert AgentCall.objects.filter(tool="create_ticket", changed=[made["id"]]).count() == 2
 
 
+def test_a_reply_is_drafted_by_a_prompt(wire, shop):
+    made = wire.result("create_ticket", subject="Wrong size", idempotency_key="ticket-0001")
+
+    prompt = {"name": "draft_ticket_reply", "arguments": {"ticket_id": made["id"]}}
+    (message,) = wire.post("prompts/get", prompt).json()["result"]["messages"]
+
+    assert made["id"] in message["content"]["text"]
+    assert "get_ticket" in message["content"]["text"]
+
+
 def test_a_ticket_goes_back_to_nobody(wire, shop):
     made = wire.result(
         "create_ticket",

@@ -5,9 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import timedelta
 
 import psycopg
 import pytest
+from django.utils import timezone
 
 from integrations.api_keys.scopes import SCOPES
 from tests.servers import ROOT
@@ -71,7 +73,8 @@ def traded(desk):
         "hook.secret = sealed(hook, b'the secret of the receiver')\n"
         "hook.save(force_insert=True)\n",
     )  # fmt: skip
-    desk("make_orders", "--store", made["storeId"], "--count", 40, "--days", 30)
+    until = f"{timezone.now() - timedelta(days=10):%Y-%m-%d}"  # so old that nobody was told
+    desk("make_orders", "--store", made["storeId"], "--count", 40, "--days", 30, "--until", until)
     file = desk.folder / "state" / "media" / "ab" / "one.pdf"
     file.parent.mkdir(parents=True)
     file.write_bytes(b"%PDF an invoice")

@@ -11,8 +11,11 @@ export class Problem extends Error {
   }
 }
 
+const KEPT = "inbox-signed-in"; // whether there is a cookie to try
+
 let session = null;
 export const who = () => session;
+export const mayResume = () => localStorage.getItem(KEPT) !== null;
 
 async function fetchJson(method, path, body, headers = {}) {
   const answer = await fetch(path, {
@@ -28,6 +31,7 @@ async function fetchJson(method, path, body, headers = {}) {
 
 export async function signIn(login, password) {
   session = await fetchJson("POST", `${AUTH}/login`, { login, password, useCookie: true });
+  localStorage.setItem(KEPT, "yes");
 }
 
 // One tab at a time: a refresh token that is used twice ends the sign-in.
@@ -38,8 +42,8 @@ export function resume() {
 }
 
 export async function signOut() {
+  localStorage.removeItem(KEPT);
   await fetchJson("POST", `${AUTH}/logout`, {});
-  session = null;
 }
 
 async function authorised(method, path, body) {

@@ -45,13 +45,9 @@ async function begin() {
     speakOther();
     draw();
   });
-  try {
-    await api.resume();
-  } catch {
-    draw();
-    return;
-  }
-  await enter();
+  const isBack = api.mayResume() && (await api.resume().then(() => true, () => false));
+  if (isBack) await enter();
+  else draw();
 }
 
 async function enter() {
@@ -139,6 +135,7 @@ async function noteMessage(type, id, message) {
     else messages.splice(at, 0, message);
     if (message.senderType === "visitor") stopTyping(id);
     drawMessages();
+    drawTyping();
   }
   if (!isNew) return;
   if (!row) {
@@ -294,7 +291,7 @@ function tell(text) {
 // Drawing
 
 const nameOf = (row) =>
-  row.visitor.name || row.visitor.phone || row.visitor.email || `${t("visitor")} ${number(row.number)}`;
+  row.visitor.name || row.visitor.phone || row.visitor.email || `${t("visitor")} ${row.number}`;
 
 function avatar(row) {
   const name = nameOf(row);

@@ -123,7 +123,7 @@
 
   async function loadMessages() {
     const last = messages.at(-1)?.seq ?? 0;
-    const query = last ? `afterSeq=${last}` : "beforeSeq=2147483647&limit=50";
+    const query = last ? `afterSeq=${last}` : "beforeSeq=999999999&limit=50";
     const { items } = await call("GET", `conversations/${conversation.id}/messages?${query}`);
     items.forEach(keep);
     if (readTo === 0) readTo = conversation.visitorReadSeq;
@@ -175,7 +175,7 @@
         if (conversation?.id !== conversationId || data.senderType === "visitor") return;
         showTyping(data.isTyping);
       });
-      hub.onreconnected(join);
+      hub.onreconnected(() => join().catch(() => hub.stop()));
       hub.onclose(() => setTimeout(start, LOOK_AGAIN));
       await start();
     } catch {
@@ -189,6 +189,7 @@
       await join();
     } catch {
       if (hub.state === "Disconnected") setTimeout(start, LOOK_AGAIN);
+      else await hub.stop(); // connected but not joined: from the start, a little later
     }
   }
 
