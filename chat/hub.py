@@ -44,7 +44,6 @@ EXPIRY_NOTICE = timedelta(minutes=5)
 MOST_REPLAYED = 1000
 BATCH = 500
 MOST_FAILED_JOINS = 5
-PRINCIPAL_CONNECTIONS, STORE_CONNECTIONS = 20, 500
 WAKE: bytes = msgpack.packb({"wake": True})
 API_KEY = re.compile(rb"st[kt]_[0-9A-Za-z]{16}\.[0-9A-Za-z]{46}")
 
@@ -122,9 +121,10 @@ class FeedHub(Hub):
         return principal
 
     async def take_places(self, principal: Principal) -> None:
+        settings = self.connection.server.settings
         for count, most in (
-            (f"principal:{principal.name}", PRINCIPAL_CONNECTIONS),
-            (f"store:{principal.store_id}", STORE_CONNECTIONS),
+            (f"principal:{principal.name}", settings.principal_connections),
+            (f"store:{principal.store_id}", settings.store_connections),
         ):
             if not await self.connection.take_place(count, most):
                 raise HubError("too_many_connections", "Close another connection first.")
@@ -413,19 +413,18 @@ class StoreConversationsHub(FeedHub):
         if conversation_id is not None:
             await self.carry_out(find_conversation, actor, conversation_id)
         self.viewing = conversation_id
-        await self.tell_presence("online")
+        await self.tell_presence("online", is_news=True)
 
-    async def tell_presence(self, status: str) -> None:
-        """At most once, and only when it is the principal's last connection that leaves."""
+    async def tell_presence(self, status: str, *, is_news: bool = False) -> None:
+        """At most once, and, unless there is other news, only of the principal's first connection
+        that comes and the last that leaves."""
         if self.principal is None or self.actor is None:
             return
         try:
-            if (
-                not await asyncio.to_thread(
-                    note_presence, self.principal, self.connection.id, is_here=status == "online"
-                )
-                and status == "offline"
-            ):
+            is_edge = await asyncio.to_thread(
+                note_presence, self.principal, self.connection.id, is_here=status == "online"
+            )
+            if not (is_edge or is_news):
                 return
             data = {
                 "principalType": self.principal.kind,
@@ -467,19 +466,19 @@ class StoreConversationsHub(FeedHub):
 
 
 def note_presence(principal: Principal, connection_id: str, *, is_here: bool) -> bool:
-    """Keep who is here; whether nobody else of the principal was."""
+    """Keep who is here; whether no other connection of the principal is."""
     from storeplatform.kernel import valkey
 
     place = f"chat:present:{principal.store_id}:{principal.name}"
     client = valkey.client()
     at = datetime.now(UTC).timestamp()
     client.zremrangebyscore(place, 0, at)
+    client.zrem(place, connection_id)
+    others = client.zcard(place)
     if is_here:
         client.zadd(place, {connection_id: at + AUTHORISED_FOR.total_seconds()})
         client.expire(place, int(AUTHORISED_FOR.total_seconds()))
-        return True
-    client.zrem(place, connection_id)
-    return not client.zcard(place)
+    return not others
 
 
 def identifier(text: str) -> UUID:

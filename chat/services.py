@@ -416,6 +416,7 @@ def tell_message(
         events.insert(0, of_conversation("ConversationCreated", actor, conversation))
     if conversation.assigned_user_id != assignee:
         events.append(of_conversation("ConversationAssigned", actor, conversation))
+        emit_assigned(conversation)
     elif conversation.status != status:
         events.append(of_conversation("ConversationUpdated", actor, conversation))
     if not message.private:
@@ -423,7 +424,7 @@ def tell_message(
             "chat.message_received" if is_inbound else "chat.message_sent",
             store_id=conversation.store_id,
             subject_id=conversation.pk,
-            sequence=message.seq,
+            sequence=conversation.version,
             data=events[1 if is_new else 0].data,
         )
     tell(conversation.store_id, *events)
@@ -564,9 +565,17 @@ def assign(
     conversation.assigned_user_id = user_id
     conversation.version += 1
     conversation.save(update_fields=["assigned_user", "version", "updated_at"])
+    emit_assigned(conversation)
+    more = {"reason": reason} if reason else {}
+    tell(actor.store_id, of_conversation("ConversationAssigned", actor, conversation, **more))
+    return conversation
+
+
+def emit_assigned(conversation: Conversation) -> None:
+    user_id = conversation.assigned_user_id
     emit(
         "chat.conversation_assigned",
-        store_id=actor.store_id,
+        store_id=conversation.store_id,
         subject_id=conversation.pk,
         sequence=conversation.version,
         data={
@@ -574,9 +583,6 @@ def assign(
             "assignedUserId": str(user_id) if user_id else None,
         },
     )
-    more = {"reason": reason} if reason else {}
-    tell(actor.store_id, of_conversation("ConversationAssigned", actor, conversation, **more))
-    return conversation
 
 
 def check_agent(store_id: UUID, user_id: UUID | None) -> None:
@@ -656,7 +662,7 @@ def show_read(actor: Actor, conversation: Conversation, up_to: int, *, is_visito
         "chat.message_read",
         store_id=actor.store_id,
         subject_id=conversation.pk,
-        sequence=up_to,
+        sequence=conversation.version,
         data={"conversationId": str(conversation.pk), "by": data["by"], "upToSeq": up_to},
     )
     tell(

@@ -1,7 +1,7 @@
 """Website chat for the team: the same views for the dashboard and, with scopes, for API keys."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.conf import settings
@@ -115,6 +115,7 @@ class Conversations(StoreScopedViewSet[Conversation]):
         "snooze": Snoozing,
     }
     answers = {"read": Cursors, "typing": Accepted}
+    statuses = {"create": [201, 200]}
     accepting_actions = frozenset({"typing"})
 
     def get_serializer_context(self) -> dict[str, Any]:
@@ -215,6 +216,14 @@ class SeqPages(ListModelMixin):
     """Messages in their order: from the first on, behind `afterSeq`, or the last ones before
     `beforeSeq`. `limit` is read like `pageSize`."""
 
+    asks: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "list": {
+            "afterSeq": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
+            "beforeSeq": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
+            "limit": {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE},
+        }
+    }
+
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         view: Any = self
         query = Query(request.query_params)
@@ -291,6 +300,7 @@ class Messages(SeqPages, OfConversation):
         "destroy": "chat.reply",
     }
     forms = {"create": TeamMessageBody, "partial_update": MessageChange}
+    statuses = {"create": [201, 200]}
 
     def create(self, request: Request, conversation_id: UUID) -> Response:
         return self.post_draft(self.body())
@@ -375,6 +385,12 @@ class Feed(StoreScoped[Conversation]):
     permissions = {"changes": "chat.read", "hub_token": "chat.read"}
     queryset = Conversation.objects.all()
     serializer_class = ConversationSerializer
+    asks = {
+        "changes": {
+            "after": {"type": "string", "description": "`cursor` of the answer before."},
+            "limit": {"type": "integer", "minimum": 1, "maximum": feed.MOST, "default": 100},
+        }
+    }
     answers = {"changes": Changes, "hub_token": HubToken}
 
     def buckets(self, actor: Actor) -> list[Bucket]:

@@ -315,6 +315,7 @@ class OwnConversations(VisitorSurface, StoreScopedViewSet[Conversation]):
     serializer_class = VisitorConversationSerializer
     forms = {"create": OpeningBody, "read": VisitorReading, "typing": Typing}
     answers = {"read": Cursors, "typing": Accepted, "hub_token": HubToken}
+    statuses = {"create": [201, 200]}
     accepting_actions = frozenset({"typing"})
     ordering_fields = {"createdAt": "created_at"}
     lookup_field = "pk"
@@ -378,6 +379,7 @@ class OwnMessages(VisitorSurface, SeqPages, OfConversation):
     permissions = {"list": ANY, "create": ANY}
     serializer_class = VisitorMessageSerializer
     forms = {"create": MessageBody}
+    statuses = {"create": [201, 200]}
 
     def conversations(self) -> QuerySet[Any]:
         return super().conversations().filter(visitor=self.actor.id)

@@ -1,6 +1,8 @@
-"""The application that uvicorn serves: the front, Django behind it, hubs hosted by Channels."""
+"""The application that uvicorn serves: the front, Django behind it, hubs hosted by Channels, the
+MCP server at its one path."""
 
 import os
+from functools import partial
 from typing import Any
 
 from channels.routing import URLRouter
@@ -11,12 +13,15 @@ from django.urls import re_path
 from chat.signalr.server import HubServer
 from chat.signalr.settings import Settings
 from chat.signalr.transports import HubConsumer
+from storeplatform.kernel import notices
+from storeplatform.kernel.cache import forget_too
 from storeplatform.serving import Front
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "storeplatform.settings")
 wsgi = get_wsgi_application()
 
 from chat.hub import HUBS  # noqa: E402  # it has models, so Django must be set up
+from integrations.mcp.gateway import Gateway  # noqa: E402
 from storeplatform.kernel import metrics  # noqa: E402
 
 numbers: dict[str, Any] = settings.HUB
@@ -31,11 +36,12 @@ channels: Any = URLRouter([re_path(r"", HubConsumer.as_asgi(server=hubs))])
 application = Front(
     wsgi,
     hubs=channels,
+    apps={settings.MCP_PATH: Gateway()},
     drain=hubs.drain,
+    beside=[partial(notices.listen, forget_too), metrics.keep_sampling],
     threads=settings.THREADS,
     origin=settings.PUBLIC_ORIGIN,
     told=metrics.refused,
-    sample=metrics.sample_all,
 )
 metrics.from_process("requests_running", lambda: application.running)
 metrics.from_process("hub_connections", lambda: len(hubs.connections))

@@ -136,6 +136,7 @@ def banner(settings: Any, development: bool) -> str:
         "Store Platform is serving.",
         f"  API          {origin}/api/v1/",
         f"  API pages    {origin}/docs",
+        f"  Inbox        {origin}/inbox",
         f"  Admin        {origin}/admin/",
         f"  Health       {origin}/health/ready",
     ]
@@ -145,6 +146,7 @@ def banner(settings: Any, development: bool) -> str:
             "",
             f"  Sign in      {demo['email']}  {demo['password']}",
             f"  API key      {demo['apiKey']}",
+            f"  Demo shop    {origin}/demo-shop",
             f"  Codes go to  {settings.OTP_FILE}",
             "",
             "  Ctrl+C stops everything.",

@@ -13,8 +13,17 @@ import re
 import signal
 import sys
 import time
+import typing
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +42,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 HUBS = "/hubs/"
-SAMPLE_SECONDS = 2
 STREAM_CHUNKS = 8  # made ahead of the client
 MEBIBYTE = 2**20
 
@@ -82,27 +90,38 @@ def is_draining() -> bool:
     return State.draining
 
 
+class LivingApp(typing.Protocol):
+    """An ASGI application with a beginning and an end."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
 class Front:
     """An ASGI application around a WSGI one. `/hubs/…` goes to `hubs`, all websockets too, and
-    `drain` ends what they hold before the server stops."""
+    `drain` ends what they hold before the server stops. `apps` have single paths of their own.
+    What is `beside` runs as long as it serves."""
 
     def __init__(
         self,
         wsgi: Callable[..., Iterable[bytes]],
         *,
         hubs: App,
+        apps: Mapping[str, LivingApp] | None = None,
         drain: Callable[[], Awaitable[None]] | None = None,
+        beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
         threads: int = 16,
         limits: Limits | None = None,
         origin: str = "",
         told: Callable[[str], None] | None = None,
-        sample: Callable[[], None] | None = None,
     ) -> None:
         self.wsgi = wsgi
-        self.hubs, self.drain = hubs, drain
+        self.hubs, self.drain, self.beside = hubs, drain, beside
+        self.apps = dict(apps or {})
         self.limits = limits or Limits()
         self.origin = origin
-        self.told, self.sample = told, sample  # of each refusal; every few seconds
+        self.told = told  # of each refusal
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="request")
         self.running = 0
         self.most = threads + self.limits.waiting
@@ -118,24 +137,21 @@ class Front:
     async def lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         notice_sigterm(self.drain)
-        sampling = asyncio.create_task(self.keep_sampling())
+        beside = [asyncio.create_task(run()) for run in self.beside]
+        for app in self.apps.values():
+            await app.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        for task in beside:
+            task.cancel()
         State.draining = True
-        sampling.cancel()
         deadline = time.monotonic() + self.limits.stop_seconds
         while self.running and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
+        for app in self.apps.values():
+            await app.stop()
         self.pool.shutdown(wait=False, cancel_futures=True)
         await send({"type": "lifespan.shutdown.complete"})
-
-    async def keep_sampling(self) -> None:
-        while self.sample:
-            try:
-                self.sample()
-            except Exception:
-                log.exception("sampling_failed")
-            await asyncio.sleep(SAMPLE_SECONDS)
 
     async def http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: dict[bytes, bytes] = {}
@@ -144,6 +160,9 @@ class Front:
             headers = self.read_headers(scope)
             if scope["path"].startswith(HUBS):
                 await self.hubs(scope, receive, send)
+                return
+            if app := self.apps.get(scope["path"]):
+                await app(scope, receive, send)
                 return
             request_id = request_id_of(headers)
             body = await self.read_body(scope, headers, receive)

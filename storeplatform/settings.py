@@ -114,6 +114,15 @@ class Environment(BaseSettings):
     TRUSTED_PROXY_COUNT: int = Field(default=0, ge=0, le=10)
     BEHIND_TLS: bool = False
     RATE_LIMITS: Literal["on", "count", "off"] = "on"
+    # Whose client ID metadata documents are read; `.host` takes its subdomains.
+    MCP_CLIENT_HOSTS: Words = [
+        "claude.ai",
+        ".anthropic.com",
+        "chatgpt.com",
+        ".openai.com",
+        "vscode.dev",
+        "cursor.com",
+    ]
     HUB: dict[str, int | float] = {}  # numbers of chat/signalr/settings.py by name, as JSON
     IDEMPOTENCY_RETENTION_DAYS: int = Field(default=7, ge=1)
     LOG_LEVEL: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -150,7 +159,12 @@ class Environment(BaseSettings):
     FIELD_KEY: str = ""  # encrypts fields at rest
 
     @field_validator(
-        "ALLOWED_HOSTS", "CORS_ORIGINS", "OTP_PROVIDER", "JWT_KEY_FILES", mode="before"
+        "ALLOWED_HOSTS",
+        "CORS_ORIGINS",
+        "OTP_PROVIDER",
+        "JWT_KEY_FILES",
+        "MCP_CLIENT_HOSTS",
+        mode="before",
     )
     @classmethod
     def split_words(cls, value: Any) -> Any:
@@ -372,6 +386,13 @@ KEYS = {name: key_versions(name, getattr(ENV, name)) for name in SECRET_NAMES}
 STATE_DIR = ENV.STATE_DIR.resolve()
 PUBLIC_ORIGIN = (ENV.PUBLIC_ORIGIN or f"http://localhost:{ENV.PORT}").rstrip("/")
 REDIS_URL = ENV.REDIS_URL
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        # A subscription blocks until something is published: no socket timeout.
+        "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": None}], "prefix": "store"},
+    }
+}
 THREADS = ENV.THREADS
 TRUSTED_PROXY_COUNT = ENV.TRUSTED_PROXY_COUNT
 RATE_LIMITS = ENV.RATE_LIMITS
@@ -450,6 +471,9 @@ INSTALLED_APPS = [
     "integrations.otp",
     "integrations.nawa",
     "integrations.webhooks",
+    "oauth2_provider",
+    "integrations.mcp.oauth",
+    "integrations.mcp",
 ]
 
 MIDDLEWARE = [
@@ -504,7 +528,7 @@ AXES_VERBOSE = False
 DATABASES = {"default": database_from_url(ENV.DATABASE_URL)}
 DATABASES["default"]["OPTIONS"] |= {
     "prepare_threshold": 1,  # for kernel.database.prepared; the ORM binds on the client
-    "pool": {"min_size": 2, "max_size": THREADS + 4, "timeout": 2},
+    "pool": {"min_size": 2, "max_size": THREADS + THREADS // 2 + 4, "timeout": 2},
     "options": "-c statement_timeout=15s -c lock_timeout=5s"
     " -c idle_in_transaction_session_timeout=30s -c timezone=UTC",
 }
@@ -614,7 +638,10 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
     "COMPONENT_NO_READ_ONLY_REQUIRED": True,
-    "SERVERS": [{"url": PUBLIC_ORIGIN}],
+    "CONTACT": {"name": "The operators of this platform", "url": f"{PUBLIC_ORIGIN}/docs"},
+    "LICENSE": {"name": "All rights reserved", "identifier": "LicenseRef-Proprietary"},
+    "SERVERS": [{"url": ENV.PUBLIC_ORIGIN.rstrip("/") or "/"}],
+    "PREPROCESSING_HOOKS": ["storeplatform.urls.without_other_spellings"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
@@ -656,3 +683,68 @@ SIMPLE_JWT = {
     "USER_ID_CLAIM": "sub",
 }
 SIGN_IN_LIFETIME = timedelta(days=90)
+
+# AI agents: one resource and one authorization server, both at the public origin
+MCP_PATH = "/api/v1/store/mcp"
+MCP_RESOURCE = PUBLIC_ORIGIN + MCP_PATH
+MCP_THREADS = max(2, THREADS // 2)
+OAUTH2_PROVIDER_APPLICATION_MODEL = "oauth.Application"
+OAUTH2_PROVIDER_GRANT_MODEL = "oauth.Grant"
+OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL = "oauth.AccessToken"  # noqa: S105  # a model's name
+OAUTH2_PROVIDER_REFRESH_TOKEN_MODEL = "oauth.RefreshToken"  # noqa: S105
+OAUTH2_PROVIDER_ID_TOKEN_MODEL = "oauth.IDToken"  # noqa: S105
+MCP_FIRST_SCOPES = ["store:read", "catalog:read", "orders:read"]
+MCP_SCOPES = [
+    *MCP_FIRST_SCOPES,
+    "catalog:write",
+    "inventory:read",
+    "inventory:write",
+    "orders:write",
+    "customers:read",
+    "customers:write",
+    "tickets:read",
+    "tickets:write",
+    "messaging:read",
+    "messaging:write",
+    "purchasing:write",
+    "analytics:read",
+    "offline_access",
+]
+OAUTH2_PROVIDER = {
+    "SCOPES": dict.fromkeys(MCP_SCOPES, ""),
+    "DEFAULT_SCOPES": MCP_FIRST_SCOPES,
+    "OAUTH2_VALIDATOR_CLASS": "integrations.mcp.oauth.validators.Validator",
+    "OIDC_ISS_ENDPOINT": PUBLIC_ORIGIN,
+    "PKCE_REQUIRED": True,
+    "OAUTH2_RESPONSE_TYPES_SUPPORTED": ["code"],
+    "OAUTH2_GRANT_TYPES_SUPPORTED": ["authorization_code", "refresh_token"],
+    "OAUTH2_TOKEN_ENDPOINT_AUTH_METHODS_SUPPORTED": [
+        "none",
+        "client_secret_basic",
+        "client_secret_post",
+    ],
+    "ALLOWED_REDIRECT_URI_SCHEMES": ["https", "http", "cursor", "vscode", "vscode-insiders"],
+    "ALLOW_LOCALHOST_LOOPBACK": True,
+    "ROTATE_REFRESH_TOKEN": True,
+    "REFRESH_TOKEN_REUSE_PROTECTION": True,
+    "REFRESH_TOKEN_GRACE_PERIOD_SECONDS": 0,
+    "ACCESS_TOKEN_EXPIRE_SECONDS": 900,
+    "REFRESH_TOKEN_EXPIRE_SECONDS": 30 * 86400,
+    "AUTHORIZATION_CODE_EXPIRE_SECONDS": 60,
+    "DCR_ENABLED": True,
+    "DCR_REGISTRATION_PERMISSION_CLASSES": ["oauth2_provider.dcr.AllowAllDCRPermission"],
+    "CIMD_ENABLED": True,
+    "CIMD_REGISTRATION_PERMISSION_CLASSES": ["oauth2_provider.cimd.HostAllowlistCIMDPermission"],
+    "CIMD_ALLOWED_HOSTS": ENV.MCP_CLIENT_HOSTS,
+    # All but REDIRECT_URI_SCHEME: native clients come back to http on loopback, which our
+    # Application allows only there.
+    "COMPLIANT_BCP_RFC9700_IMPLICIT_GRANT": True,
+    "COMPLIANT_BCP_RFC9700_PASSWORD_GRANT": True,
+    "COMPLIANT_BCP_RFC9700_PKCE_METHOD": True,
+    "COMPLIANT_BCP_RFC9700_PKCE_REQUIRED": True,
+    "COMPLIANT_BCP_RFC9700_ACCESS_TOKEN_TRANSPORT": True,
+    "COMPLIANT_BCP_RFC9700_AUTHZ_RESPONSE_ISS": True,
+    "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE": True,
+    "COMPLIANT_BCP_RFC9700_REFRESH_TOKEN": True,
+    "COMPLIANT_BCP_RFC9700_REDIRECT_URI_MATCHING": True,
+}

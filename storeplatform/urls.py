@@ -1,5 +1,6 @@
 """Every route on one page: the dashboard's router, the API-key router, and the plain paths."""
 
+import re
 from typing import Any
 
 from django.contrib import admin
@@ -8,6 +9,7 @@ from drf_spectacular.views import SpectacularSwaggerView
 from rest_framework.renderers import TemplateHTMLRenderer
 from rest_framework.routers import SimpleRouter
 
+from chat import pages as chat_pages
 from chat.views import (
     Attachments,
     CannedReplies,
@@ -26,6 +28,15 @@ from integrations.chat.views import (
     KeyConversations,
     KeyFeed,
     KeyMessages,
+)
+from integrations.mcp.oauth import metadata, pages
+from integrations.mcp.oauth import views as oauth
+from integrations.mcp.views import (
+    AgentCallViewSet,
+    AgentSettingsView,
+    AgentViewSet,
+    PendingActionViewSet,
+    RedirectUris,
 )
 from integrations.nawa.views import NawaWebhooks
 from integrations.orders.views import (
@@ -104,6 +115,9 @@ store_router.register("chat/canned-replies", CannedReplies)
 store_router.register("chat/channels", Channels)
 store_router.register("cashier/sales", SaleViewSet, basename="sale")
 store_router.register("webhooks", EndpointViewSet)
+store_router.register("oauth-mcp/agents", AgentViewSet)
+store_router.register("oauth-mcp/calls", AgentCallViewSet)
+store_router.register("oauth-mcp/actions", PendingActionViewSet)
 
 key_router = SimpleRouter(trailing_slash=False)
 key_router.register("orders", KeyOrders, basename="key-orders")
@@ -201,6 +215,10 @@ store_paths: list[URLPattern | URLResolver] = [
     path("webhooks/<uuid:pk>/deliveries", deed(Deliveries, get="list")),
     path("webhooks/<uuid:pk>/deliveries/<uuid:delivery_id>", deed(Deliveries, get="retrieve")),
     path("webhooks/<uuid:pk>/deliveries/<uuid:delivery_id>/retry", deed(Deliveries, post="retry")),
+    path("oauth-mcp/settings", deed(AgentSettingsView, get="retrieve", put="update")),
+    path(
+        "oauth-mcp/redirect-uris", deed(RedirectUris, get="list", post="create", delete="destroy")
+    ),
     path("staff", deed(StaffView, get="list", post="create")),
     path("staff/<uuid:user_id>", deed(StaffView, get="retrieve", put="update", delete="destroy")),
 ]
@@ -228,8 +246,19 @@ widget_paths: list[URLPattern | URLResolver] = [
     path("attachments", deed(OwnAttachments, post="upload")),
     path("attachments/<uuid:attachment_id>", deed(OwnAttachments, get="download")),
     path("hub-token", deed(OwnConversations, post="hub_token")),
+    path("channels/<slug:public_key>/config", deed(Widget, get="config")),
+    path("channels/<slug:public_key>/sessions", deed(Widget, post="sessions")),
     path("<slug:public_key>/config", deed(Widget, get="config")),
     path("<slug:public_key>/sessions", deed(Widget, post="sessions")),
+]
+
+oauth_paths: list[URLPattern | URLResolver] = [
+    path("authorize", pages.Authorize.as_view(), name="authorize"),
+    path("token", oauth.Token.as_view(), name="token"),
+    path("revoke", oauth.Revoke.as_view(), name="revoke-token"),
+    path("introspect", oauth.Introspect.as_view(), name="introspect"),
+    path("register", oauth.Register.as_view(), name="dcr-register"),
+    path("register/<str:client_id>", oauth.Manage.as_view(), name="dcr-register-management"),
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -239,6 +268,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/integrations/nawa/webhooks", deed(NawaWebhooks, post="receive")),
     path("api/v1/store/integrations/", include([*key_paths, *key_router.urls])),
     path("api/v1/store/", include([*store_paths, *store_router.urls])),
+    path("api/v1/oauth/", include((oauth_paths, "oauth2_provider"))),
+    path("agents", pages.ConnectedAgents.as_view()),
+    path("agents/sign-in", pages.SignIn.as_view()),
+    path("agents/sign-out", pages.sign_out),
     path("api/v1/openapi.json", openapi_json, name="openapi"),
     path(
         "docs",
@@ -249,14 +282,37 @@ urlpatterns: list[URLPattern | URLResolver] = [
             renderer_classes=[TemplateHTMLRenderer],
         ),
     ),
+    path("inbox", chat_pages.inbox),
+    path("widget.js", chat_pages.widget),
+    path("demo-shop", chat_pages.demo_shop),
     path("problems/", problem_pages.index),
     path("problems/<slug:code>", problem_pages.page),
     path("admin/", admin.site.urls),
     path(".well-known/jwks.json", jwks),
+    path(".well-known/oauth-authorization-server", metadata.authorization_server),
+    path(".well-known/oauth-protected-resource", metadata.protected_resource),
+    path(".well-known/oauth-protected-resource/<path:path>", metadata.protected_resource),
     path("health/live", health.live),
     path("health/ready", health.ready),
     path("metrics", health.metrics),
 ]
+
+# Served as ever, but left out of the OpenAPI document: read without their ids' types, these paths
+# are ambiguous there. Each has a second spelling that is not.
+OTHER_SPELLINGS = (
+    re.compile(r"^/api/v1/widget/\{public_key\}/"),
+    re.compile(r"/orders/by-external-ref/\{ref\}$"),
+)
+
+
+def without_other_spellings(endpoints: list[tuple[str, str, str, Any]]) -> Any:
+    """The endpoints that the OpenAPI document shows."""
+    return [
+        endpoint
+        for endpoint in endpoints
+        if not any(spelling.search(endpoint[0]) for spelling in OTHER_SPELLINGS)
+    ]
+
 
 handler400 = "storeplatform.kernel.problems.bad_request"
 handler403 = "storeplatform.kernel.problems.permission_denied"

@@ -12,6 +12,7 @@ from store_modules.stores.grants import ALL
 from store_modules.stores.models import Membership, SignIn, Store
 from store_modules.stores.tokens import StoreAccessToken, new_end
 from storeplatform.kernel.tenancy import Actor
+from tests.contract import check
 from tests.factories import a_channel, a_member
 
 
@@ -33,9 +34,11 @@ class ApiClient:
         sent = {name.replace("_", "-"): value for name, value in (self.headers | headers).items()}
         content_type = sent.pop("Content-Type", "application/json")
         with TestCase.captureOnCommitCallbacks(execute=True):  # a test's transaction never commits
-            return self.http.generic(
+            response = self.http.generic(
                 method.upper(), path, content, content_type=content_type, headers=sent
             )
+        check(method, path, response)
+        return response
 
     def get(self, path, **headers):
         return self.request("get", path, **headers)

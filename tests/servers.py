@@ -38,10 +38,15 @@ class RunningServer:
             | {"PORT": str(self.port), "RATE_LIMITS": "off", "LOG_LEVEL": "ERROR"}
             | environment,
         )  # fmt: skip
-        self.wait()
+        try:
+            self.wait()
+        except AssertionError:
+            self.process.kill()
+            self.process.wait()
+            raise
 
     def wait(self):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while time.monotonic() < deadline:
             try:
                 if httpx.get(f"{self.url}/health/ready", timeout=2).status_code == 200:
@@ -65,6 +70,30 @@ class RunningServer:
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=30)
+
+
+class RunningWorker:
+    """The background worker as a process of its own."""
+
+    def __init__(self, **environment):
+        self.process = subprocess.Popen(
+            [sys.executable, "manage.py", "work"],
+            cwd=ROOT,
+            env=os.environ | {"LOG_LEVEL": "ERROR"} | environment,
+        )
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+
+def until(condition, seconds=60):
+    """Wait for what other processes do; returns what the condition gave."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+    return found
 
 
 def at_once(count, send):

@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from io import BytesIO, StringIO
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -14,10 +14,15 @@ from django.core.management import call_command
 from django.db.models import Sum
 from PIL import Image
 
+from integrations.api_keys.models import ApiKey
+from integrations.api_keys.services import revoke_key
+from integrations.nawa.models import InboundEvent
 from integrations.otp import services as otp
 from integrations.otp.models import OtpChallenge
 from store_modules.cashier.models import CashierSession, PinnedItem, Sale
 from store_modules.catalog.models import InventoryItem, Product
+from store_modules.delivery import dispatching, linking
+from store_modules.delivery.models import CashEntry, CompanyLink, DeliveryCompany, Dispatch
 from store_modules.discounts.models import DiscountCode, Redemption
 from store_modules.orders.models import Order, OrderItem, OrderPayment
 from store_modules.printing.models import PrintTemplate
@@ -25,6 +30,7 @@ from store_modules.purchasing.models import Attachment, PurchaseReceipt
 from store_modules.shipping.models import PackageSize
 from tests.clients import actor_of_store, client_of, key_client_of
 from tests.factories import a_product, a_store, an_area, an_order_body
+from tests.fakes import sign
 from tests.servers import RunningServer, at_once
 
 
@@ -547,3 +553,103 @@ def test_twenty_parallel_first_settings_make_one(server, parallel):
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 19
     codes = {answer.json()["code"] for answer in answers if answer.status_code == 409}
     assert codes == {"settings_already_initialized"}
+
+
+def test_a_revoked_key_is_forgotten_by_every_process(server, shop):
+    key = key_client_of(shop).headers["X_API_Key"]
+    url = f"{server.url}/api/v1/store/integrations/whoami"
+
+    def ask(_):
+        return httpx.get(url, headers={"X-API-Key": key}).status_code
+
+    assert set(at_once(30, ask)) == {200}  # both processes know the key now
+    time.sleep(0.2)
+    revoke_key(ApiKey.objects.get(store=shop), None, reason="lost")
+    time.sleep(1)  # far less than the five seconds a process may remember
+
+    assert set(at_once(30, ask)) == {401}
+
+
+def a_delivered_order(shop):
+    """An order that Nawa carried and delivered; its cash is with the courier."""
+    company = DeliveryCompany.objects.get(slug="nawa")
+    account = {"username": "a", "password": "b", "account": "nawa:a", "agreed_fee": None}
+    owner = actor_of_store(shop)
+    if not CompanyLink.objects.filter(store=shop).exists():
+        linking.link(owner, company, **account)
+    api = client_of(shop)
+    order = api.post("/orders", an_order_body(shop, (a_product(shop), 1))).json()["id"]
+    api.post(f"/orders/{order}/transition", {"to": "confirmed"})
+    dispatching.dispatch(owner, UUID(order), company)
+    for to in ("shipped", "delivered"):
+        api.post(f"/orders/{order}/transition", {"to": to})
+    return order
+
+
+def test_two_settlements_with_one_order_settle_it_once(desk, shop):
+    orders = [a_delivered_order(shop) for _ in range(2)]
+    settled = [
+        desk.post(
+            "/settlements",
+            json={
+                "deliveryCompanySlug": "nawa",
+                "reference": f"ST-{place}",
+                "date": "2026-11-24",
+                "declaredTotal": "30000",
+                "lines": [{"orderId": order, "collected": "15000"} for order in chosen],
+            },
+        ).json()["id"]
+        for place, chosen in enumerate([orders, orders[::-1]] * 6)
+    ]
+
+    answers = at_once(12, lambda place: desk.post(f"/settlements/{settled[place]}/accept"))
+
+    assert statuses_of(answers) == [200] + [409] * 11
+    assert {one.json()["code"] for one in answers if one.status_code == 409} == {
+        "settlement_has_differences"
+    }
+    assert CashEntry.objects.filter(kind="remitted").count() == 2
+    assert sum(entry.amount for entry in CashEntry.objects.all()) == 0
+    invariants_hold()
+
+
+def test_twenty_dispatches_of_one_order_are_one(desk, shop):
+    a_delivered_order(shop)
+    order = client_of(shop).post("/orders", an_order_body(shop, (a_product(shop), 1))).json()["id"]
+    client_of(shop).post(f"/orders/{order}/transition", {"to": "confirmed"})
+    body = {"orderId": order, "deliveryCompanySlug": "nawa"}
+
+    answers = at_once(20, lambda _: desk.post("/dispatches", json=body))
+
+    assert statuses_of(answers) == [201] + [409] * 19
+    assert Dispatch.objects.filter(order=order).count() == 1
+    invariants_hold()
+
+
+def test_an_event_that_arrives_twenty_times_at_once_is_stored_once(server, shop):
+    secret = "nawa_wh_test_0123456789abcdef"
+    body = b'{"id":"evt_1","type":"credits.low","created_at":"2026-01-01T00:00:00Z","data":{}}'
+    running = RunningServer(
+        workers=2, PUBLIC_ORIGIN=settings.PUBLIC_ORIGIN, Nawa__WebhookSecret=secret
+    )
+    stamp = str(int(time.time()))
+    headers = {
+        "X-NAWA-Timestamp": stamp,
+        "X-NAWA-Signature": sign(secret, stamp, body),
+        "Content-Type": "application/json",
+    }
+
+    try:
+        answers = at_once(
+            20,
+            lambda _: httpx.post(
+                f"{running.url}/api/v1/integrations/nawa/webhooks", content=body, headers=headers
+            ),
+        )
+    finally:
+        running.stop()
+
+    assert {one.status_code for one in answers} == {200}
+    assert sum("duplicate" not in one.json() for one in answers) == 1
+    assert InboundEvent.objects.count() == 1
+    call_command("doctor", stdout=StringIO())

@@ -83,9 +83,11 @@ def test_without_valkey_requests_are_served_unlimited(server, servers):
     servers.valkey.wait()
 
     away = httpx.get(products, headers=key_of(servers))
+    health = httpx.get(f"{server.url}/health/ready")
     servers.start_valkey()
     back = httpx.get(products, headers=key_of(servers))
 
     assert away.status_code == 200
+    assert (health.status_code, health.json()["broker"]) == (200, "away")
     assert "RateLimit" not in away.headers
     assert "RateLimit" in back.headers

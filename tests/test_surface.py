@@ -3,10 +3,14 @@
 import json
 import re
 import uuid
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from storeplatform.kernel.checks import routes
+from storeplatform.kernel.models import OutboxEvent
+from storeplatform.kernel.outbox import emit
 from storeplatform.kernel.ports import Port
 from storeplatform.kernel.serializers import camel
 from storeplatform.kernel.viewsets import PublicView, StoreScoped
@@ -328,4 +332,15 @@ def test_health(db):
     http = ApiClient("")
 
     assert http.get("/health/live").status_code == 200
-    assert http.get("/health/ready").json() == {"status": "ready"}
+    ready = {"status": "ready", "broker": "up", "outboxLagSeconds": 0.0}
+    assert http.get("/health/ready").json() == ready
+
+
+def test_health_tells_of_events_that_wait(store):
+    emit("test.waits", store_id=store.pk, subject_id=store.pk)
+    OutboxEvent.objects.update(created_at=timezone.now() - timedelta(minutes=5))
+
+    told = ApiClient("").get("/health/ready")
+
+    assert (told.status_code, told.json()["status"]) == (200, "degraded")
+    assert 299 < told.json()["outboxLagSeconds"] < 310

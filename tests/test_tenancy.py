@@ -3,15 +3,16 @@
 import uuid
 
 import pytest
-from django.utils import timezone
 
 from chat.models import CannedReply, Channel
 from integrations.api_keys.models import ApiKey
+from integrations.mcp.models import PendingAction
+from integrations.mcp.oauth.models import Agent
 from integrations.webhooks.models import Endpoint
 from store_modules.cashier.models import CashierSession
 from store_modules.catalog.models import Category, InventoryItem, Product
 from store_modules.customers.models import Customer
-from store_modules.delivery.models import CompanyLink, DeliveryCompany, Dispatch, Settlement
+from store_modules.delivery.models import CompanyLink, Dispatch, Settlement
 from store_modules.discounts.models import DiscountCode, DiscountRule
 from store_modules.expenses.models import Expense
 from store_modules.orders.models import Order, ReturnRequest
@@ -22,6 +23,7 @@ from store_modules.spreadsheets.models import ImportJob
 from storeplatform.urls import key_router, store_router
 from tests.clients import client_of, key_client_of, multipart
 from tests.factories import a_channel, a_customer, a_product, a_store, an_order_body
+from tests.mcp.agents import a_pending_action, an_agent
 from tests.test_surface import VALID_BODIES
 from tickets.models import Ticket
 
@@ -70,33 +72,24 @@ def an_import(store):
     return multipart(client_of(store), "/products/import", "a.csv", file).json()["id"]
 
 
-def a_link(store):
-    return CompanyLink.objects.create(
-        store=store,
-        company=DeliveryCompany.objects.get(slug="boxy"),
-        username="shop",
-        credentials=b"sealed",
-        account="A-1",
-        checked_at=timezone.now(),
-    ).pk
-
-
 def a_dispatch(store):
-    company = DeliveryCompany.objects.get(slug="boxy")
-    return Dispatch.objects.create(store=store, order_id=an_order(store), company=company).pk
+    client, order = client_of(store), an_order(store)
+    made("/delivery-providers/links", LINK)(store)
+    client.post(f"/orders/{order}/transition", {"to": "confirmed"})
+    return made("/dispatches", {"orderId": order, "deliveryCompanySlug": "nawa"})(store)
 
 
 def a_settlement(store):
-    return Settlement.objects.create(
-        store=store,
-        company=DeliveryCompany.objects.get(slug="boxy"),
-        reference="S-1",
-        date="2026-01-15",
-        currency_code="IQD",
-        declared_total=0,
-    ).pk
+    made("/delivery-providers/links", LINK)(store)
+    line = {"trackingNumber": "NW-1", "collected": "5000"}
+    body = {
+        "deliveryCompanySlug": "nawa", "reference": "ST-1", "date": "2026-01-01",
+        "declaredTotal": "5000", "lines": [line],
+    }  # fmt: skip
+    return made("/settlements", body)(store)
 
 
+LINK = {"deliveryCompanySlug": "nawa", "username": "shop", "password": "secret"}
 PERCENT = {"name": "Spring", "type": "percentage", "value": "10"}
 
 
@@ -123,14 +116,16 @@ MAKE = {
     CannedReply: made(
         "/chat/canned-replies", {"shortcode": "hello", "title": "Hello", "body": "Hello."}
     ),
-    CompanyLink: a_link,
+    CompanyLink: made("/delivery-providers/links", LINK),
     Dispatch: a_dispatch,
     Settlement: a_settlement,
     Ticket: made("/tickets", {"subject": "Where is it?"}),
     ApiKey: lambda store: key_client_of(store).key_id,
     Endpoint: made("/webhooks", {"url": "https://localhost/hooks", "events": ["*"]}),
+    Agent: lambda store: an_agent(store).pk,
+    PendingAction: lambda store: a_pending_action(store).pk,
 }
-LIST_ONLY = {"audit-log", "inventory/movements", "catalog/inventory/movements"}
+LIST_ONLY = {"audit-log", "oauth-mcp/calls", "inventory/movements", "catalog/inventory/movements"}
 BODIES = {
     "to": "cancelled",
     "name": "stolen",

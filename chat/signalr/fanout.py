@@ -123,8 +123,8 @@ class Bus:
             await self.pubsub.connection.disconnect(nowait=True)
 
     async def close(self) -> None:
-        await self.subscriber.aclose()
-        await self.commands.aclose()
+        for client in (self.subscriber, self.commands):
+            await client.aclose(close_connection_pool=True)
 
 
 class Group:

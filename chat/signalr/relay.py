@@ -8,6 +8,7 @@ written it: the owner takes nothing off a queue that no client got.
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgpack
@@ -31,7 +32,11 @@ GONE = {"http": "http.disconnect", "websocket": "websocket.disconnect"}
 
 
 class Gone(OSError):
-    """The other end has left."""
+    """The other end has left, and what was to be written did not reach it."""
+
+
+class Unsure(OSError):
+    """Whether the other end has what was written is not known."""
 
 
 class Relay:
@@ -43,12 +48,12 @@ class Relay:
         self.guests: dict[str, Guest] = {}
 
     async def tell(self, process: str, kind: str, tunnel: str, content: Any) -> None:
-        """Raises Gone when nobody hears it."""
+        """Raises Gone when nobody hears it, Unsure when the broker does not say."""
         data = msgpack.packb([kind, tunnel, self.server.process, content])
         try:
             heard = await self.server.bus.publish(process_channel(process), data)
         except RedisError:
-            raise Gone from None
+            raise Unsure from None
         if not heard:
             raise Gone
 
@@ -66,6 +71,13 @@ class Relay:
                 guest.written.put_nowait(content)
             elif kind == "answer" and (edge := self.edges.get(tunnel)):
                 edge.answers.put_nowait(content)
+            elif kind == "answer" and content is not None:
+                self.server.spawn(self.say_unwritten(process, tunnel))
+
+    async def say_unwritten(self, process: str, tunnel: str) -> None:
+        """An answer came for a request that is over."""
+        with suppress(OSError):
+            await self.tell(process, "written", tunnel, False)
 
     def cut(self, *ends: "Edge | Guest") -> None:
         for end in ends:
@@ -154,20 +166,23 @@ class Guest:
         self.events: asyncio.Queue[Event] = asyncio.Queue()
         if kind == "websocket":
             self.events.put_nowait({"type": "websocket.connect"})
-        self.written: asyncio.Queue[bool] = asyncio.Queue()
+        self.written: asyncio.Queue[bool | None] = asyncio.Queue()
 
     def cut(self) -> None:
         self.is_cut = True
         self.events.put_nowait({"type": self.gone_type, "code": 1006})
-        self.written.put_nowait(False)
+        self.written.put_nowait(None)
 
     async def receive(self) -> Event:
         return await self.events.get()
 
     async def send(self, event: Event) -> None:
-        """Returns when the edge has written it. Raises Gone."""
+        """Returns when the edge has written it. Raises Gone, or Unsure."""
         if self.is_cut:
             raise Gone
         await self.relay.tell(self.process, "answer", self.tunnel, dict(event))
-        if not await self.written.get():
+        is_written = await self.written.get()
+        if is_written is None:
+            raise Unsure
+        if not is_written:
             raise Gone

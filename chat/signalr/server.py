@@ -53,9 +53,9 @@ class HubServer:
             self.bus = Bus(self.redis_url, self.spawn)
             self.registry = Registry(self.bus.commands, self.process, self.settings)
             self.relay = Relay(self)
+            self.started = self.spawn(self.take_part())  # before it is listened for
             self.spawn(self.bus.listen())
             self.spawn(self.keep_time())
-            self.started = self.spawn(self.take_part())
         await asyncio.shield(self.started)
 
     async def take_part(self) -> None:

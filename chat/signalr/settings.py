@@ -26,6 +26,8 @@ class Settings:
     # Number
     process_connections: int = 5000
     address_connections: int = 50
+    store_connections: int = 500
+    principal_connections: int = 20  # a person's or key's
     negotiations_per_minute: int = 30  # from one address
     records_per_second: float = 20  # invocations from one connection; all else is counted apart
     records_burst: int = 40

@@ -426,7 +426,13 @@ class Poll(Transport):
         self.is_answering = False
 
     async def write(self, records: list[bytes]) -> None:
-        await self.answer(200, b"".join(records))
+        try:
+            await self.answer(200, b"".join(records))
+        except Gone:
+            raise  # the next poll brings them
+        except (OSError, TimeoutError):
+            self.connection.end()  # the client may have them: neither repeat nor skip them
+            raise
 
     async def finish(self) -> None:
         self.is_finished = True
@@ -450,10 +456,10 @@ async def poll(request: Request, connection: Connection) -> None:
         connection.open_polling()
         await request.answer(200)
         return
-    if isinstance(connection.carrier, Poll) and connection.carrier.is_answering:
+    while isinstance(connection.carrier, Poll) and connection.carrier.is_answering:
         await connection.carrier.over  # the client has its answer before we hear that it is written
-        if connection.has_ended:
-            raise Refused(404)
+    if connection.has_ended:
+        raise Refused(404)
     carrier = Poll(request, connection)
     connection.attach(POLL, carrier)
     seconds = connection.server.settings.poll_seconds

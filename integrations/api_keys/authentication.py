@@ -30,7 +30,7 @@ USED_EVERY = timedelta(seconds=60)
 EXPIRY_NOTICE = timedelta(days=30)
 NO_HASH = "0" * 64
 
-keys: ShortMemory[str, ApiKey | None] = ShortMemory()
+keys: ShortMemory[str, ApiKey | None] = ShortMemory("api_keys")
 
 
 def load_key(key_id: str) -> ApiKey | None:

@@ -25,6 +25,7 @@ from storeplatform.kernel.errors import Refusal
 class CatalogProducts(ApiKeySurface, ProductViewSet):
     bulk_rows = (PRODUCTS.member, ProductSerializer)
     answers = {"bulk": BulkAnswer}
+    statuses = {"create": [201, 200]}
     resource = "catalog"
 
     def cost(self) -> int:

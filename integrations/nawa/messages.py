@@ -9,9 +9,8 @@ from pydantic import Field
 
 from integrations.nawa.client import Shape, call
 from integrations.nawa.models import OutgoingMessage, ProviderAlert
+from storeplatform.kernel.background import background, enqueue
 from storeplatform.kernel.messaging import PROVIDERS, CodeMessage, TextMessage
-from storeplatform.kernel.models import OutboxEvent
-from storeplatform.kernel.outbox import emit, on
 from storeplatform.kernel.providers import Paused, Refused, reference_of
 
 EXHAUSTED = "credits.exhausted"
@@ -56,20 +55,20 @@ def queue_message(
     message = OutgoingMessage.objects.create(
         store_id=store_id, phone=phone, text=text, channel=channel
     )
-    emit("message.requested", store_id=store_id, subject_id=message.pk)
+    enqueue(send_queued, message_id=str(message.pk))
     return message
 
 
-@on("message.requested")
-def send_queued(event: OutboxEvent) -> None:
-    message = OutgoingMessage.objects.filter(pk=event.subject_id).first()
+@background(in_transaction=False)
+def send_queued(message_id: str) -> None:
+    message = OutgoingMessage.objects.filter(pk=message_id).first()
     if message is None or message.provider_id or message.status == Status.FAILED:
         return
     text = TextMessage(
         message.phone, message.text, message.channel, reference_of("msg", message.pk)
     )
     try:
-        provider_id = PROVIDERS["nawa"].send_message(text, key=str(event.pk))
+        provider_id = PROVIDERS["nawa"].send_message(text, key=str(message.pk))
     except Refused as refusal:
         report_message(message.pk, Status.FAILED, error=str(refusal))
         return

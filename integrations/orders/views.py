@@ -5,7 +5,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.http import Http404
-from django.utils import timezone
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,15 +13,15 @@ from integrations.api_keys.authentication import ApiKeySurface
 from integrations.orders.answers import OtpAnswer
 from integrations.orders.serializers import BulkOptions, OtpBody
 from integrations.otp import services as otp
+from integrations.otp import storefront
 from store_modules.delivery.views import DeliveryCompanies
 from store_modules.orders import placement, quoting
 from store_modules.orders.importing import import_order
 from store_modules.orders.models import Channel, Order
 from store_modules.orders.serializers import ImportBody, KeyOrderBody, ReturnBody, StorefrontBody
-from store_modules.orders.views import Orders, ReturnRequests, quote_body
+from store_modules.orders.views import Orders, ReturnRequests
 from store_modules.printing.views import Labels
 from storeplatform.kernel.bulk import Bulk, BulkAnswer, Row
-from storeplatform.kernel.errors import Conflict, Refusal
 from storeplatform.kernel.money import format_money
 from storeplatform.kernel.numbers import take_numbers
 from storeplatform.kernel.phones import mask_phone
@@ -128,44 +127,8 @@ class KeyOrders(ApiKeySurface, Orders):
     def storefront(self, request: Request) -> Response:
         """A customer's own order: the whole of it is checked before a try of the code is spent,
         and the code is used up in the transaction that stores the order."""
-        values = self.body()
-        if not values.get("customer"):
-            raise quoting.refuse("customer", "required", "The customer is missing.")
-        priced = quoting.quote(self.actor, values, Channel.STOREFRONT)
-        trade = priced.shelf.trade
-        if values["payment_method"] not in trade.storefront_methods:
-            words = ", ".join(trade.storefront_methods)
-            raise quoting.refuse("payment_method", "not_offered", f"One of: {words}.")
-        code = values["otp_code"]
-        if trade.require_otp and not code:
-            raise Refusal("otp_required", "The one-time code is missing.", otpCode=["Required."])
-        expected = values["expected_total"]
-        if expected is not None and expected != priced.totals.total:
-            raise Conflict(
-                "price_changed",
-                "The total is another one now.",
-                details={"quote": quote_body(priced)},
-            )
-        challenge = None
-        if code:
-            phone = values["customer"]["primary_phone"]
-            challenge = otp.spend_attempt(self.actor.store_id, phone, code)
-        number = placement.order_number(self.actor.store_id)
-
-        def effect() -> Response:
-            order = placement.place_order(
-                self.actor,
-                values,
-                priced,
-                channel=Channel.STOREFRONT,
-                number=number,
-                otp_verified_at=timezone.now() if challenge else None,
-            )
-            if challenge:
-                otp.consume(challenge, order.pk)
-            return self.created(order)
-
-        return self.once(effect)
+        checked = storefront.check(self.actor, self.body())
+        return self.once(lambda: self.created(storefront.place(self.actor, checked)))
 
 
 class KeyReturnRequests(ApiKeySurface, ReturnRequests):
@@ -173,6 +136,7 @@ class KeyReturnRequests(ApiKeySurface, ReturnRequests):
 
     forms = {"ask_for": ReturnBody}
     listing_actions = frozenset({"of_order"})
+    statuses = {"ask_for": [201]}
 
     def ask_for(self, request: Request, order_id: UUID) -> Response:
         return self.ask(order_id, self.body())

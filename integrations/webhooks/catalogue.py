@@ -18,6 +18,8 @@ MAYBE_TEXT: Shape = {"type": ["string", "null"]}
 COUNT: Shape = {"type": "integer"}
 MONEY: Shape = {"type": "string", "pattern": r"^-?\d{1,14}(\.\d{1,3})?$"}
 INSTANT: Shape = {"type": "string", "format": "date-time"}
+MAYBE_ID: Shape = {"type": ["string", "null"], "format": "uuid"}
+MAYBE_INSTANT: Shape = {"type": ["string", "null"], "format": "date-time"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,25 @@ ORDER_SAMPLE = {
 STOCK_SAMPLE = {
     "productId": SOME_ID, "sku": "SHIRT-M", "quantityOnHand": 9, "quantityReserved": 2,
     "quantityAvailable": 7,
+}  # fmt: skip
+TICKET = {
+    "id": ID, "number": TEXT, "subject": TEXT, "status": TEXT, "priority": TEXT,
+    "category": TEXT, "assignedUserId": MAYBE_ID, "changed": {"type": "array", "items": TEXT},
+}  # fmt: skip
+TICKET_SAMPLE = {
+    "id": SOME_ID, "number": "TCK-1001", "subject": "The parcel is late", "status": "open",
+    "priority": "medium", "category": "delivery", "assignedUserId": None,
+    "changed": ["status", "subject"],
+}  # fmt: skip
+MESSAGE = {
+    "id": ID, "conversationId": ID, "seq": COUNT, "direction": TEXT, "type": TEXT,
+    "senderType": TEXT, "senderId": TEXT, "senderName": MAYBE_TEXT, "text": MAYBE_TEXT,
+    "attachments": {"type": "array", "items": {"type": "object"}}, "createdAt": INSTANT,
+}  # fmt: skip
+MESSAGE_SAMPLE = {
+    "id": ANOTHER_ID, "conversationId": SOME_ID, "seq": 1, "direction": "inbound",
+    "type": "text", "senderType": "visitor", "senderId": SOME_ID, "senderName": "Sara",
+    "text": "Where is my parcel?", "attachments": [], "createdAt": "2026-01-15T09:30:00Z",
 }  # fmt: skip
 
 FAMILIES = [
@@ -150,33 +171,58 @@ FAMILIES = [
         {"cashier.session_closed": "A drawer was counted and closed."},
     ),
     Family(
-        {"id": ID, "status": TEXT},
-        {"id": SOME_ID, "orderId": ANOTHER_ID, "status": "in_transit"},
+        {"id": ID, "orderId": ID, "deliveryCompany": TEXT, "trackingNumber": TEXT, "status": TEXT,
+         "rawStatus": TEXT, "occurredAt": MAYBE_INSTANT},
+        {"id": SOME_ID, "orderId": ANOTHER_ID, "deliveryCompany": "nawa",
+         "trackingNumber": "NW-10001", "status": "in_transit", "rawStatus": "in_transit",
+         "occurredAt": "2026-01-15T09:30:00Z"},
         "orders:read",
         {"shipment.status_changed": "A delivery company told of a parcel."},
     ),
     Family(
-        {"id": ID},
-        {"id": SOME_ID, "number": "TCK-1001", "status": "open"},
+        TICKET,
+        TICKET_SAMPLE,
         "",
         {
             "ticket.created": "A ticket was opened.",
-            "ticket.updated": "A ticket changed.",
+            "ticket.updated": "A ticket changed, or was commented on or brought back.",
             "ticket.deleted": "A ticket was deleted.",
         },
     ),
     Family(
-        {},
-        {"conversationId": SOME_ID, "messageId": ANOTHER_ID},
+        MESSAGE,
+        MESSAGE_SAMPLE,
+        "messaging:read",
+        {"chat.message_received": "A visitor wrote."},
+    ),
+    Family(
+        MESSAGE,
+        MESSAGE_SAMPLE
+        | {"seq": 2, "direction": "outbound", "senderType": "agent", "senderName": "Ali",
+           "text": "It is on its way."},
+        "messaging:read",
+        {"chat.message_sent": "The store answered a visitor."},
+    ),
+    Family(
+        {"conversationId": ID, "by": {"enum": ["visitor", "team"]}, "upToSeq": COUNT},
+        {"conversationId": SOME_ID, "by": "visitor", "upToSeq": 2},
+        "messaging:read",
+        {"chat.message_read": "The other side read up to a message."},
+    ),
+    Family(
+        {"conversationId": ID, "number": TEXT},
+        {"conversationId": SOME_ID, "number": "CNV-1001"},
         "messaging:read",
         {
-            "chat.message_received": "A visitor wrote.",
-            "chat.message_sent": "The store answered a visitor.",
-            "chat.message_read": "Messages were read.",
             "chat.conversation_created": "A conversation began.",
-            "chat.conversation_assigned": "A conversation was given to a colleague.",
             "chat.conversation_resolved": "A conversation was closed.",
         },
+    ),
+    Family(
+        {"conversationId": ID, "assignedUserId": MAYBE_ID},
+        {"conversationId": SOME_ID, "assignedUserId": ANOTHER_ID},
+        "messaging:read",
+        {"chat.conversation_assigned": "A conversation was given to a colleague, or to nobody."},
     ),
     Family(
         {"keyId": TEXT, "name": TEXT},

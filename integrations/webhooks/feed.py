@@ -29,6 +29,13 @@ class EventFeed(ApiKeySurface, StoreScoped[OutboxEvent]):
 
     permissions = {"events": ""}  # each family asks for the scope of its own
     queryset = OutboxEvent.objects.filter(position__isnull=False)
+    asks = {
+        "events": {
+            "after": {"type": "string", "description": "`nextCursor` of the page before."},
+            "types": {"type": "array", "items": {"type": "string", "enum": sorted(EVENT_TYPES)}},
+            "pageSize": {"type": "integer", "minimum": 1, "maximum": MOST, "default": PAGE},
+        }
+    }
     answers = {"events": EventMessage}
     listing_actions = frozenset({"events"})
 

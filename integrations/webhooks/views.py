@@ -67,6 +67,7 @@ class EndpointViewSet(SendsAgain, ListModelMixin, StoreScoped[Endpoint]):
         "rotate_secret": SecretRotation,
         "recover": Recovery,
     }
+    accepting_actions = frozenset({"recover"})
     answers = {
         "create": EndpointWithSecretSerializer,
         "rotate_secret": EndpointWithSecretSerializer,
@@ -225,6 +226,7 @@ class Deliveries(SendsAgain, ListModelMixin, StoreScoped[Delivery]):
     queryset = Delivery.objects.all()
     serializer_class = DeliverySerializer
     answers = {"retrieve": DeliveryDetailSerializer, "retry": DeliveryDetailSerializer}
+    accepting_actions = frozenset({"retry"})
     filterset_class = DeliveryFilters
     cursor_only = True
 

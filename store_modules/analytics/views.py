@@ -1,7 +1,8 @@
 """The reports; reading them changes nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone
@@ -58,25 +59,7 @@ class Analytics(StoreScoped[DayFigure]):
         values = self.body()
         if "sort" in values:
             options["sort"] = self.allowed_sort(values["sort"])
-        trade = StoreSettings.objects.filter(store_id=self.actor.store_id).first()
-        if trade is None:
-            raise Conflict(
-                "settings_not_initialized", "Set the store's currency first: POST /settings."
-            )
-        try:
-            period = read_period(
-                values["from"],
-                values["to"],
-                ZoneInfo(trade.timezone),
-                values["granularity"],
-                WEEKDAYS.index(trade.week_starts_on),
-            )
-        except PeriodError as error:
-            message = str(error)
-            raise Refusal(
-                "validation_error", "There is no such period.", errors={error.field: [message]}
-            ) from None
-        scope = Scope(trade.store_id, trade.currency_code)
+        trade, scope, period = asked(self.actor.store_id, values)
         body = heading(trade, period) | make(scope, period, **options)
         return Response(body if self.actor.may(COST) else without_costs(body))
 
@@ -109,6 +92,28 @@ class Analytics(StoreScoped[DayFigure]):
     def revenue(self, request: Request) -> Response:
         """Earnings, by the time goods were delivered, and where the cash is."""
         return self.report(reports.revenue)
+
+
+def asked(store_id: UUID, values: Mapping[str, Any]) -> tuple[StoreSettings, Scope, Period]:
+    """Whose report over which period a body asks for."""
+    trade = StoreSettings.objects.filter(store_id=store_id).first()
+    if trade is None:
+        raise Conflict(
+            "settings_not_initialized", "Set the store's currency first: POST /settings."
+        )
+    try:
+        period = read_period(
+            values["from"],
+            values["to"],
+            ZoneInfo(trade.timezone),
+            values["granularity"],
+            WEEKDAYS.index(trade.week_starts_on),
+        )
+    except PeriodError as error:
+        raise Refusal(
+            "validation_error", "There is no such period.", errors={error.field: [str(error)]}
+        ) from None
+    return trade, Scope(trade.store_id, trade.currency_code), period
 
 
 def heading(trade: StoreSettings, period: Period) -> dict[str, Any]:

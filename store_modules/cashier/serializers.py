@@ -78,8 +78,8 @@ def session_status(_: StoreFacts) -> Any:
 class SessionSerializer(WireSerializer[CashierSession]):
     status = Computed(session_status, Choice(choices=["open", "closed"]))
     opened_by = Computed(lambda _: F("opened_by_id"), serializers.UUIDField())
-    closed_by = Computed(lambda _: F("closed_by_id"), serializers.UUIDField())
-    denominations = Computed(lambda _: F("denominations"), serializers.DictField())
+    closed_by = Computed(lambda _: F("closed_by_id"), serializers.UUIDField(allow_null=True))
+    denominations = Computed(lambda _: F("denominations"), serializers.DictField(allow_null=True))
 
     class Meta:
         model = CashierSession

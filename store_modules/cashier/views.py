@@ -55,6 +55,7 @@ class CashierView(StoreScoped[CashierSettings]):
     forms = {"pin": PinBody, "reorder": Reordering}
     answers = {"pinned": PinnedSerializer, "pin": PinnedSerializer, "reorder": PinnedSerializer}
     listing_actions = frozenset({"pinned", "reorder"})
+    statuses = {"pin": [201]}
 
     def shown(self, settings: CashierSettings) -> Response:
         rows = self.wire_rows(CashierSettings.objects.filter(pk=settings.pk))
@@ -145,6 +146,7 @@ class SessionViewSet(ListModelMixin, RetrieveModelMixin, StoreScoped[CashierSess
     forms = {"open": Opening, "close": Closing, "move_cash": CashMovement}
     answers = {"movements": EntrySerializer, "move_cash": EntrySerializer, "report": Report}
     listing_actions = frozenset({"movements"})
+    statuses = {"open": [201], "move_cash": [201]}
 
     def row_response(self, pk: Any, status: int = 200) -> Response:
         found = self.wire_rows(self.get_queryset().filter(pk=pk), ["version"])
@@ -239,6 +241,7 @@ class SaleViewSet(ListModelMixin, RetrieveModelMixin, StoreScoped[Order]):
     search_fields = ["number", "customer_name"]
     ordering_fields = {"createdAt": "created_at", "total": "total"}
     forms = {"create": SaleBody, "refund": SaleRefundBody}
+    statuses = {"create": [201, 200], "refund": [201]}
 
     def row_response(self, pk: Any, status: int = 200) -> Response:
         found = self.wire_rows(self.get_queryset().filter(pk=pk), ["version"])

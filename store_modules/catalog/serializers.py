@@ -107,10 +107,15 @@ class ProductSerializer(WireSerializer[Product]):
         min_value=0, max_value=MAX_QUANTITY, write_only=True, required=False
     )
     status = Computed(product_status, Choice(choices=["active", "inactive", "out_of_stock"]))
-    inventory_item_id = Computed(lambda _: F("inventory__id"), serializers.UUIDField())
-    quantity_reserved = Computed(lambda _: F("inventory__quantity_reserved"), IntField())
+    inventory_item_id = Computed(
+        lambda _: F("inventory__id"), serializers.UUIDField(allow_null=True)
+    )
+    quantity_reserved = Computed(
+        lambda _: F("inventory__quantity_reserved"), IntField(allow_null=True)
+    )
     quantity_available = Computed(
-        lambda _: F("inventory__quantity_on_hand") - F("inventory__quantity_reserved"), IntField()
+        lambda _: F("inventory__quantity_on_hand") - F("inventory__quantity_reserved"),
+        IntField(allow_null=True),
     )
 
     class Meta:

@@ -45,6 +45,8 @@ STOCK = Bulk("items", 500, done="updated")
 
 
 class RootOrIds(ManyIds):
+    wire = {"type": "string", "anyOf": [{"format": "uuid"}, {"enum": ["root"]}]}
+
     def clean(self, value: Any) -> list[Any]:
         return ["root"] if value == ["root"] else super().clean(value)
 
@@ -70,6 +72,7 @@ class CategoryViewSet(StoreScopedViewSet[Category]):
     filterset_class = CategoryFilters
     ordering_fields = {"name": "name", "sortOrder": "sort_order", "createdAt": "created_at"}
     default_ordering = ["sort_order", "name"]
+    asks = {"list": {"tree": {"type": "boolean", "description": "All, each with its children."}}}
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         if Query(request.query_params).get("tree") == "true":

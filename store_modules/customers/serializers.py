@@ -84,7 +84,7 @@ class CustomerSerializer(WireSerializer[Customer]):
     primary_phone = Phone(mobile=True)
     tags = serializers.ListField(child=TextField(max_length=50), required=False, max_length=20)
     addresses = AddressBody(many=True, required=False, write_only=True)
-    refusal_rate = Computed(refusal_rate, serializers.CharField())
+    refusal_rate = Computed(refusal_rate, serializers.CharField(allow_null=True))
 
     class Meta:
         model = Customer

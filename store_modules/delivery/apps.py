@@ -8,7 +8,7 @@ class DeliveryConfig(AppConfig):
     name = "store_modules.delivery"
 
     def ready(self) -> None:
-        from store_modules.delivery import dispatching, settlements, tracking  # noqa: F401
+        from store_modules.delivery import dispatching, settlements, tracking
         from store_modules.delivery.linking import context_of, is_linked
         from store_modules.delivery.models import CompanyLink
         from store_modules.orders.money import courier_collected
@@ -20,3 +20,4 @@ class DeliveryConfig(AppConfig):
         company_linked.register(is_linked)
         courier_collected.register(settlements.collected)
         every(60, "delivery_sync")(tracking.sync)
+        every(60, "delivery_unanswered")(dispatching.ask_again)

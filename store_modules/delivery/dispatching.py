@@ -1,5 +1,6 @@
 """Handing parcels to delivery companies, and taking them back (domain.md, section 17)."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,16 +17,21 @@ from store_modules.orders.locking import locked_order
 from store_modules.orders.models import FulfillmentType, Order, PaymentMethod
 from store_modules.orders.status import Status
 from store_modules.stores.models import StoreSettings
+from storeplatform.kernel.background import background, enqueue
 from storeplatform.kernel.errors import Conflict, Refusal
+from storeplatform.kernel.ids import uuid7
 from storeplatform.kernel.models import OutboxEvent
 from storeplatform.kernel.money import format_money
-from storeplatform.kernel.outbox import emit, on
-from storeplatform.kernel.providers import Refused, reference_of
+from storeplatform.kernel.outbox import on
+from storeplatform.kernel.providers import ProviderFault, Refused, reference_of
 from storeplatform.kernel.tenancy import Actor, StoreFacts
 
 log = structlog.get_logger(__name__)
 
 State = Dispatch.State
+ASK_AGAIN_AFTER = timedelta(hours=1)
+GIVEN_UP_AFTER = timedelta(days=2)
+BATCH = 100
 DISPATCHABLE = (Status.CONFIRMED, Status.PROCESSING)
 
 
@@ -51,7 +57,7 @@ def dispatch(actor: Actor, order_id: UUID, company: DeliveryCompany) -> Dispatch
     made.save(force_insert=True)
     order.delivery_company_id = company.pk
     note(order, actor, {"deliveryCompany": company.slug, "dispatchId": str(made.pk)})
-    emit("dispatch.requested", store_id=made.store_id, subject_id=made.pk)
+    enqueue(book, dispatch_id=str(made.pk))
     return made
 
 
@@ -78,24 +84,48 @@ def pickup_of(order: Order) -> dict[str, Any] | None:
     return pickup
 
 
-# Asking the company, in the worker
+# Asking the company, in the background
 
 
-@on("dispatch.requested")
-def book(event: OutboxEvent) -> None:
-    """Ask the company to take the parcel; every try carries the first one's key."""
-    Dispatch.objects.filter(pk=event.subject_id, request_key=None).update(request_key=event.pk)
-    made = Dispatch.objects.select_related("company", "order").filter(pk=event.subject_id).first()
-    if made is None or made.state != State.REQUESTED or made.external_id:
-        return
+@background(in_transaction=False)
+def book(dispatch_id: str) -> None:
+    """Ask the company to take the parcel; every try carries the same key. A parcel that was taken
+    back while the company may have it is asked for too, so that it can be cancelled there."""
+    with transaction.atomic():
+        _, made = locked(UUID(dispatch_id))
+        taken_back = made.state == State.CANCELLED and made.asked_at is not None
+        if made.external_id or not (made.state == State.REQUESTED or taken_back):
+            return
+        made.asked_at = timezone.now()
+        made.save(update_fields=["asked_at"])
     try:
         shipment = shipment_of(made)
         provider = provider_of(made.company.provider)
-        booked = provider.create_shipment(shipment, key=str(made.request_key))
+        booked = provider.create_shipment(shipment, key=str(made.pk))
     except (Refusal, Refused) as refusal:
         refused(made.pk, str(refusal))
-        return
-    accepted(made.pk, booked.external_id, booked.tracking_number, booked.raw_status)
+    except ProviderFault as fault:
+        error = f"No answer: {fault}"[:500]
+        Dispatch.objects.filter(pk=made.pk, state=State.REQUESTED).update(error=error)
+        raise
+    else:
+        accepted(made.pk, booked.external_id, booked.tracking_number, booked.raw_status)
+
+
+def ask_again() -> int:
+    """Ask companies once more that did not answer for an hour; returns how many parcels wait."""
+    now = timezone.now()
+    unanswered = Dispatch.objects.filter(
+        external_id="",
+        state__in=[State.REQUESTED, State.CANCELLED],
+        asked_at__lt=now - ASK_AGAIN_AFTER,
+        created_at__gt=now - GIVEN_UP_AFTER,
+    )
+    ids = list(unanswered.order_by("asked_at").values_list("pk", flat=True)[:BATCH])
+    Dispatch.objects.filter(pk__in=ids).update(asked_at=now)
+    for dispatch_id in ids:
+        enqueue(book, dispatch_id=str(dispatch_id))
+    return len(ids)
 
 
 def shipment_of(made: Dispatch) -> Shipment:
@@ -141,7 +171,7 @@ def accepted(dispatch_id: UUID, external_id: str, tracking_number: str, raw: str
     made.version += 1
     if made.state == State.CANCELLED:
         made.save()
-        emit("dispatch.cancel_requested", store_id=made.store_id, subject_id=made.pk)
+        ask_to_cancel(made)
         return
     if made.state == State.REQUESTED:
         made.state = State.ACCEPTED
@@ -156,9 +186,10 @@ def accepted(dispatch_id: UUID, external_id: str, tracking_number: str, raw: str
 @transaction.atomic
 def refused(dispatch_id: UUID, why: str) -> None:
     order, made = locked(dispatch_id)
-    if made.state != State.REQUESTED:
-        return
-    close(made, order, State.REFUSED, courier(made), error=why)
+    if made.state == State.REQUESTED:
+        close(made, order, State.REFUSED, courier(made), error=why)
+    elif not made.external_id:  # taken back, and it never had it
+        Dispatch.objects.filter(pk=made.pk).update(asked_at=None)
 
 
 # Taking back
@@ -180,20 +211,24 @@ def take_back(actor: Actor, dispatch_id: UUID) -> Dispatch:
     if not made.external_id:
         close(made, order, State.CANCELLED, actor)
     else:
-        emit("dispatch.cancel_requested", store_id=made.store_id, subject_id=made.pk)
+        ask_to_cancel(made)
     return made
 
 
-@on("dispatch.cancel_requested")
-def cancel_there(event: OutboxEvent) -> None:
-    made = Dispatch.objects.select_related("company").filter(pk=event.subject_id).first()
+def ask_to_cancel(made: Dispatch) -> None:
+    enqueue(cancel_there, dispatch_id=str(made.pk), key=str(uuid7()))
+
+
+@background(in_transaction=False)
+def cancel_there(dispatch_id: str, key: str) -> None:
+    made = Dispatch.objects.select_related("company").filter(pk=dispatch_id).first()
     if made is None or made.state not in (State.ACCEPTED, State.CANCELLED):
         return
     link = CompanyLink.objects.of(made.store_id).filter(company=made.company).first()
     account = link.account if link else ""
     try:
         provider = provider_of(made.company.provider)
-        provider.cancel_shipment(account, made.external_id, key=str(event.pk))
+        provider.cancel_shipment(account, made.external_id, key=key)
     except Refused as refusal:
         error = f"Not cancelled: {refusal}"[:500]
         Dispatch.objects.filter(pk=made.pk).update(error=error)
@@ -246,9 +281,9 @@ def system_actor(store_id: UUID) -> Actor:
 
 @transaction.atomic
 def try_again(actor: Actor, dispatch_id: UUID) -> Dispatch:
-    """Ask the company once more, under the first key, when it never answered."""
+    """Ask the company once more, under the same key, when it never answered."""
     _, made = locked(dispatch_id)
     if made.state != State.REQUESTED:
         raise Conflict("not_waiting", "The company has answered.")
-    emit("dispatch.requested", store_id=made.store_id, subject_id=made.pk)
+    enqueue(book, dispatch_id=str(made.pk))
     return made

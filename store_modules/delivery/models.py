@@ -112,7 +112,7 @@ class Dispatch(StoreOwned):
         max_length=24, choices=FulfillmentStatus.choices, default=FulfillmentStatus.UNASSIGNED
     )
     status_at = models.DateTimeField(null=True)
-    request_key = models.UUIDField(null=True)  # the first event that asked the company
+    asked_at = models.DateTimeField(null=True)  # when the company was last asked to take it
     error = models.CharField(max_length=500, blank=True)
     last_sync_at = models.DateTimeField(null=True)
 
@@ -131,6 +131,11 @@ class Dispatch(StoreOwned):
             models.Index(fields=["store", "tracking_number"], name="dispatch_by_tracking"),
             models.Index(
                 fields=["last_sync_at"], condition=Q(state="accepted"), name="dispatch_to_sync"
+            ),
+            models.Index(
+                fields=["asked_at"],
+                condition=Q(external_id="", asked_at__isnull=False),
+                name="dispatch_unanswered",
             ),
         ]
 

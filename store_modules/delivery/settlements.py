@@ -280,7 +280,7 @@ def counted(rows: Iterable[SettlementLine]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for row in rows:
         for one in row.differences:
-            counts[one] = counts.get(one, 0) + 1
+            counts[str(one)] = counts.get(str(one), 0) + 1
     return counts
 
 

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import structlog
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -20,19 +19,17 @@ from store_modules.orders.models import Order, OrderEvent
 from store_modules.orders.placement import event_row, outbox_row
 from store_modules.orders.status import FulfillmentStatus as Parcel
 from store_modules.orders.status import Reason, Status
+from storeplatform.kernel.background import background, enqueue
 from storeplatform.kernel.errors import Refusal
 from storeplatform.kernel.ids import uuid7
 from storeplatform.kernel.outbox import emit
-from storeplatform.kernel.providers import ProviderFault
 from storeplatform.kernel.tenancy import Actor
-
-log = structlog.get_logger(__name__)
 
 Outcome = ShipmentEvent.Outcome
 UNMAPPED_FLAG = "unmapped_courier_status"
 FINAL = (Parcel.DELIVERED, Parcel.RETURNED_TO_STORE, Parcel.LOST)
 SYNC_EVERY = timedelta(hours=1)
-SYNC_BATCH = 100
+SYNC_BATCH, SYNC_MOST = 100, 2000  # parcels of one call, of one turn
 CLOCKS_DIFFER = timedelta(minutes=5)
 GONE = (Dispatch.State.REFUSED, Dispatch.State.CANCELLED)
 
@@ -219,28 +216,41 @@ def tell(made: Dispatch) -> None:
 
 
 def sync() -> int:
-    """Ask for parcels that were not heard of for an hour, one account a call; returns how many
-    were asked for."""
+    """Have companies asked for parcels that were not heard of for an hour, one account a call;
+    returns how many parcels that are."""
+    now = timezone.now()
     waiting = Dispatch.objects.filter(state=Dispatch.State.ACCEPTED).exclude(external_id="")
-    stale = waiting.filter(
-        Q(last_sync_at=None) | Q(last_sync_at__lt=timezone.now() - SYNC_EVERY)
-    ).order_by("last_sync_at")
-    first = stale.select_related("company").first()
-    if first is None:
-        return 0
-    batch = list(stale.filter(store=first.store_id, company=first.company_id)[:SYNC_BATCH])
-    Dispatch.objects.filter(pk__in=[made.pk for made in batch]).update(last_sync_at=timezone.now())
+    stale = list(
+        waiting.filter(Q(last_sync_at=None) | Q(last_sync_at__lt=now - SYNC_EVERY))
+        .order_by("last_sync_at")
+        .values_list("store_id", "company_id", "pk")[:SYNC_MOST]
+    )
+    Dispatch.objects.filter(pk__in=[pk for *_, pk in stale]).update(last_sync_at=now)
+    accounts: dict[tuple[UUID, UUID], list[str]] = {}
+    for store_id, company_id, pk in stale:
+        accounts.setdefault((store_id, company_id), []).append(str(pk))
+    for ids in accounts.values():
+        for batch in batched(ids, SYNC_BATCH):
+            enqueue(ask_about, dispatch_ids=batch)
+    return len(stale)
+
+
+@background(in_transaction=False)
+def ask_about(dispatch_ids: list[str]) -> None:
+    """Ask where parcels of one store with one company are."""
+    rows = Dispatch.objects.select_related("company").filter(pk__in=dispatch_ids)
+    by_id = {made.external_id: made for made in rows}
+    if not by_id:
+        return
+    first = next(iter(by_id.values()))
     link = CompanyLink.objects.of(first.store_id).filter(company=first.company_id).first()
     if link is None:
-        return 0
-    by_id = {made.external_id: made.pk for made in batch}
-    try:
-        provider = provider_of(first.company.provider)
-        reports = provider.get_status(link.account, list(by_id), key=str(uuid7()))
-    except ProviderFault as fault:
-        log.warning("sync_failed", company=first.company.slug, error=str(fault))
-        return 0
-    for told in reports:
+        return
+    provider = provider_of(first.company.provider)
+    for told in provider.get_status(link.account, list(by_id), key=str(uuid7())):
         if told.shipment in by_id:
-            report(by_id[told.shipment], told)
-    return len(batch)
+            report(by_id[told.shipment].pk, told)
+
+
+def batched(ids: list[str], size: int) -> list[list[str]]:
+    return [ids[start : start + size] for start in range(0, len(ids), size)]

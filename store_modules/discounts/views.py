@@ -54,6 +54,13 @@ class CodeViewSet(OfferViewSet):
     queryset = DiscountCode.objects.live()
     serializer_class = CodeSerializer
     ordering_fields = {"code": "code", "name": "name", "createdAt": "created_at"}
+    asks = {
+        "validate": {
+            "code": {"type": "string", "minLength": 1, "maxLength": 64, "required": True},
+            "orderValue": {"type": "string", "examples": ["25000"], "required": True},
+            "phone": {"type": "string", "examples": ["+9647701234567"]},
+        }
+    }
     answers = {"validate": Validation}
 
     def perform_create(self, values: dict[str, Any]) -> Any:

@@ -25,6 +25,10 @@ class AddressReference(PublicView):
         "areas": answers.AreaAnswer,
     }
     listing_actions = frozenset({"countries", "provinces", "areas"})
+    asks = {
+        "provinces": {"countryCode": {"type": "string", "pattern": "^[A-Za-z]{2}$"}},
+        "areas": {"search": {"type": "string", "maxLength": 200}},
+    }
     why_public = "reference data without personal or store content"
     queryset: Any = Province.objects.none()
 

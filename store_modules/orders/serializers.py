@@ -64,6 +64,14 @@ class CustomerBody(Body):
     email = serializers.EmailField(required=False, allow_null=True, default=None)
 
 
+class CustomerShown(Body):
+    id = serializers.UUIDField(allow_null=True)
+    name = serializers.CharField()
+    primary_phone = Phone(allow_null=True)
+    secondary_phone = Phone(allow_null=True)
+    email = serializers.CharField(allow_null=True)
+
+
 class ItemBody(Body):
     example = {"sku": "SHIRT-M", "quantity": 2}
 
@@ -95,6 +103,9 @@ def coordinate(limit: int) -> DecimalField:
         max_digits=10, decimal_places=7, min_value=-limit, max_value=limit,
         required=False, allow_null=True, default=None,
     )  # fmt: skip
+
+
+COORDINATE = serializers.FloatField(allow_null=True)
 
 
 class Metadata(serializers.DictField):
@@ -466,6 +477,27 @@ def customer_object(_: StoreFacts) -> Any:
     )
 
 
+class ItemShown(Body):
+    """A line of an order, in its place."""
+
+    id = serializers.UUIDField()
+    product_id = serializers.UUIDField(allow_null=True)
+    sku = serializers.CharField(allow_null=True)
+    name = serializers.CharField()
+    note = serializers.CharField(allow_null=True)
+    quantity = IntField()
+    unit_price = Money(min_value=None)
+    price_source = serializers.CharField()
+    weight_grams = IntField(allow_null=True)
+    line_subtotal = Money(min_value=None)
+    discount_amount = Money(min_value=None)
+    line_total = Money(min_value=None)
+    quantity_reserved = IntField()
+    quantity_delivered = IntField()
+    quantity_returned = IntField()
+    quantity_checked_in = IntField()
+
+
 NOTHING = Value(0, output_field=ModelDecimal())
 
 
@@ -496,11 +528,11 @@ def number_of(path: str) -> Any:
 class OrderSerializer(WireSerializer[Order]):
     """An order in a list; `OrderDetailSerializer` adds its lines."""
 
-    customer = Computed(customer_object, CustomerBody())
-    address_province_code = Computed(lambda _: F("province_code"), TextField())
-    address_area_id = Computed(lambda _: F("area_id"), serializers.UUIDField())
-    delivery_lat = Computed(number_of("delivery_lat"), serializers.FloatField())
-    delivery_lng = Computed(number_of("delivery_lng"), serializers.FloatField())
+    customer = Computed(customer_object, CustomerShown())
+    address_province_code = Computed(lambda _: F("province_code"), TextField(allow_null=True))
+    address_area_id = Computed(lambda _: F("area_id"), serializers.UUIDField(allow_null=True))
+    delivery_lat = Computed(number_of("delivery_lat"), COORDINATE)
+    delivery_lng = Computed(number_of("delivery_lng"), COORDINATE)
     current_total = Computed(current_total, Money())
     amount_due = Computed(amount_due, Money())
     amount_to_collect = Computed(amount_to_collect, Money())
@@ -579,7 +611,7 @@ class OrderSerializer(WireSerializer[Order]):
 
 
 class OrderDetailSerializer(OrderSerializer):
-    items = Computed(item_rows, ItemBody(many=True))
+    items = Computed(item_rows, ItemShown(many=True))
 
     class Meta(OrderSerializer.Meta):
         fields = [

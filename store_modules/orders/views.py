@@ -68,7 +68,7 @@ from storeplatform.kernel.filters import (
     Words,
 )
 from storeplatform.kernel.money import format_money
-from storeplatform.kernel.pagination import Query, page_of, read_ordering
+from storeplatform.kernel.pagination import Query, page_of, read_ordering, refusal
 from storeplatform.kernel.viewsets import ListModelMixin, RetrieveModelMixin, StoreScoped
 
 DATE_FIELDS = {
@@ -164,9 +164,22 @@ class Orders(ListModelMixin, StoreScoped[Order]):
         "refunds": PaymentSerializer,
         "storefront": OrderDetailSerializer,
         "by_external_ref": OrderDetailSerializer,
+        "by_ref": OrderDetailSerializer,
         "query": OrderDetailSerializer,
         "events": OrderEventSerializer,
         "quote": answers.QuoteAnswer,
+    }
+    statuses = {"duplicate": [201]}
+    asks = {
+        "by_ref": {"ref": {"type": "string", "minLength": 1, "maxLength": 100, "required": True}},
+        "events": {
+            "cursor": {"type": "string"},
+            "pageSize": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
+            "ordering": {
+                "type": "array",
+                "items": {"type": "string", "enum": ["createdAt", "-createdAt"]},
+            },
+        },
     }
     queryset = Order.objects.all()
     serializer_class = OrderSerializer
@@ -321,6 +334,14 @@ class Orders(ListModelMixin, StoreScoped[Order]):
         found = self.detail_rows(self.get_queryset().filter(**wanted).order_by("created_at", "id"))
         return Response({"items": [row[0] for row in found]})
 
+    @action(detail=False, methods=["get"], url_path="by-external-ref")
+    def by_ref(self, request: Request) -> Response:
+        """The order that has the caller's own number `ref`."""
+        ref = Query(request.query_params).get("ref").strip()
+        if not 1 <= len(ref) <= 100:
+            raise refusal("ref", "1 to 100 characters.")
+        return self.by_external_ref(request, ref)
+
     @action(detail=False, methods=["get"], url_path=r"by-external-ref/(?P<ref>.{1,100})")
     def by_external_ref(self, request: Request, ref: str) -> Response:
         order = self.get_queryset().filter(external_ref=ref).values_list("pk", flat=True).first()
@@ -332,6 +353,7 @@ class OrderViewSet(Orders):
 
     permissions = {**Orders.permissions, "payments": "orders.read", "pay": "orders.write"}
     listing_actions = Orders.listing_actions | {"payments"}
+    statuses = {**Orders.statuses, "pay": [201], "refunds": [201]}
     forms = {
         **Orders.forms,
         "check_in": CheckingIn,

@@ -175,6 +175,18 @@ class AttachmentSerializer(WireSerializer[Attachment]):
         read_only_fields = fields
 
 
+class PurchaseItemShown(Body):
+    id = serializers.UUIDField()
+    product_id = serializers.UUIDField()
+    sku = serializers.CharField(allow_null=True)
+    name = serializers.CharField()
+    quantity = IntField()
+    received_quantity = IntField()
+    unit_cost = Money()
+    line_total = Money()
+    notes = serializers.CharField(allow_null=True)
+
+
 class ReceiptShown(Body):
     id = serializers.UUIDField()
     received_at = Moment()
@@ -184,8 +196,8 @@ class ReceiptShown(Body):
 
 class PurchaseSerializer(WireSerializer[PurchaseOrder]):
     supplier_name = Computed(lambda _: F("supplier__name"), TextField())
-    items = Computed(item_rows, PurchaseItemBody(many=True))
-    attachments = Computed(attachment_rows, AttachmentSerializer)
+    items = Computed(item_rows, PurchaseItemShown(many=True))
+    attachments = Computed(attachment_rows, AttachmentSerializer(many=True))
     receipts = Computed(receipt_rows, ReceiptShown(many=True))
 
     class Meta:

@@ -75,6 +75,7 @@ class PurchaseViewSet(StoreScopedViewSet[PurchaseOrder]):
         "attachments": UploadBody,
     }
     answers = {"attachments": AttachmentSerializer}
+    statuses = {"attachments": [201]}
     upload_actions = frozenset({"attachments"})
     file_answers = {"download": ["application/pdf", "image/png", "image/jpeg", "image/webp"]}
 

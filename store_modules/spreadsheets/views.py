@@ -172,6 +172,7 @@ class Import(StoreScoped[ImportJob]):
     permissions = {"start": "data.import"}
     queryset = ImportJob.objects.all()
     forms = {"start": UploadedTable}
+    asks = {"start": {"dryRun": {"type": "boolean", "default": False}}}
     answers = {"start": Started}
     upload_actions = frozenset({"start"})
     accepting_actions = frozenset({"start"})

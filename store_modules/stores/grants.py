@@ -74,6 +74,12 @@ GRANTS: dict[str, Grant] = {
         Grant("api_logs.read", "see the log of API calls", staff_default=False),
         Grant("audit.read", "see the audit log", staff_default=False),
         Grant("staff.read", "list colleagues"),
+        Grant("agents.connect", "let AI agents act in one's own name"),
+        Grant(
+            "agents.manage",
+            "see and end everybody's agents, approve what they ask, register redirect URIs",
+            staff_default=False,
+        ),
         Grant("api_keys.manage", "issue and revoke keys", staff_default=False, grantable=False),
         Grant("staff.manage", "invite and change colleagues", staff_default=False, grantable=False),
         Grant("store.transfer", "give the store away", staff_default=False, grantable=False),

@@ -78,8 +78,9 @@ def register(
         return begin(member, request)
 
 
-def sign_in(*, login: str, password: str, store_id: UUID | None, request: HttpRequest) -> Tokens:
-    """Sign in by e-mail or phone. Whatever is wrong, the answer and its time are the same."""
+def prove(login: str, password: str, request: HttpRequest) -> User:
+    """The active person of an e-mail or phone and a password. Whatever is wrong, the answer and
+    its time are the same; too many failures are refused."""
     ip = getattr(request, "client_ip", None)
     refuse_guessing(login, ip)
     user = User.objects.filter(Q(email=login) | Q(phone=login), is_active=True).first()
@@ -88,6 +89,12 @@ def sign_in(*, login: str, password: str, store_id: UUID | None, request: HttpRe
         LoginFailure.objects.create(login=login[:254], ip=ip)
         audit("login.failed", target=login, request=request)
         raise unauthenticated("invalid_credentials", "The login or the password is wrong.")
+    return user
+
+
+def sign_in(*, login: str, password: str, store_id: UUID | None, request: HttpRequest) -> Tokens:
+    """A new sign-in in the store asked for, else in the person's first."""
+    user = prove(login, password, request)
     member = membership_of(user, store_id)
     if member is None:
         raise Denied("no_store_membership", "You are no member of a store here.")

@@ -84,6 +84,7 @@ class AuthView(PublicView):
     answers = dict.fromkeys(("register", "login", "refresh", "accept"), answers.TokensAnswer) | {
         "forgot": answers.SentAnswer
     }
+    statuses = {"forgot": [202]}
     why_public = "passwords and refresh tokens are checked, failures counted"
     forms = {
         "register": Registration,

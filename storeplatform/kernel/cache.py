@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from storeplatform.kernel import notices
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -13,12 +15,14 @@ MOST = 10_000
 
 class ShortMemory(Generic[K, V]):
     """Values by key for at most five seconds, so that a revocation bites within that time
-    everywhere, and at once in the process that `forget`s."""
+    everywhere, and at once in the process that `forget`s. The others are told: they forget too,
+    as soon as the word arrives."""
 
     kept: "list[ShortMemory[object, object]]" = []
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "") -> None:
         self._values: dict[K, tuple[float, V]] = {}
+        self.name = name  # of one whose keys are texts and forgotten everywhere
         ShortMemory.kept.append(self)  # type: ignore[arg-type]  # only ever cleared
 
     def get(self, key: K, load: Callable[[K], V]) -> V:
@@ -34,6 +38,14 @@ class ShortMemory(Generic[K, V]):
 
     def forget(self, key: K) -> None:
         self._values.pop(key, None)
+        notices.tell({"memory": self.name, "key": key})
 
     def clear(self) -> None:
         self._values.clear()
+
+
+def forget_too(notice: notices.Notice) -> None:
+    """Another process forgot a key."""
+    for memory in ShortMemory.kept:
+        if memory.name == notice["memory"]:
+            memory._values.pop(notice["key"], None)

@@ -1,13 +1,12 @@
 """Our own statements on the hot paths: prepared once a connection, bound by the server."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import psycopg
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 
 PLACEHOLDER = re.compile(r"%(?:\((\w+)\))?s|%%")
 
@@ -38,10 +37,18 @@ def native(statement: str) -> tuple[str, tuple[str, ...]]:
 class PreparedCursor:
     """A cursor that takes `%s` and `%(name)s` like Django's."""
 
-    def __init__(self, cursor: Any) -> None:
-        self.cursor = cursor
-        self.fetchone = cursor.fetchone
-        self.fetchall = cursor.fetchall
+    def __init__(self) -> None:
+        database: Any = connections[DEFAULT_DB_ALIAS]  # the proxy costs each time it is asked
+        database.ensure_connection()
+        self.cursor = database._prepare_cursor(psycopg.RawCursor(database.connection))
+        self.fetchone = self.cursor.fetchone
+        self.fetchall = self.cursor.fetchall
+
+    def __enter__(self) -> "PreparedCursor":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.cursor.close()
 
     def execute(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> None:
         text, names = native(statement)
@@ -55,15 +62,10 @@ class PreparedCursor:
         return count
 
 
-@contextmanager
-def prepared() -> Iterator[PreparedCursor]:
+def prepared() -> PreparedCursor:
     """A cursor like `connection.cursor()` whose statements the server parses and plans once.
 
     The ORM's own cursor binds parameters on the client, so the server plans every statement anew;
     for a list's or an order's large statements that costs more than running them.
     """
-    connection.ensure_connection()
-    raw = psycopg.RawCursor(connection.connection)
-    wrap: Any = connection._prepare_cursor  # type: ignore[attr-defined]  # what cursor() uses
-    with wrap(raw) as cursor:
-        yield PreparedCursor(cursor)
+    return PreparedCursor()

@@ -21,9 +21,10 @@ from storeplatform.kernel.tenancy import Actor, StoreFacts
 
 
 class ManyWords(forms.Field):
-    """Every value given for a name, as a list."""
+    """Every value given for a name, as a list. `wire` is the JSON schema of one of them."""
 
     widget = forms.MultipleHiddenInput
+    wire: ClassVar[dict[str, Any]] = {"type": "string"}
 
     def __init__(
         self,
@@ -44,8 +45,15 @@ class ManyWords(forms.Field):
             raise forms.ValidationError(f"One of: {', '.join(self.words.values())}.")
         return [self.words[self.fold(word)] for word in value or []]
 
+    @property
+    def wire_schema(self) -> dict[str, Any]:
+        one = self.wire if self.words is None else {"enum": list(self.words.values())}
+        return {"type": "array", "items": {"type": "string"} | one}
+
 
 class ManyIds(ManyWords):
+    wire = {"type": "string", "format": "uuid"}
+
     def clean(self, value: Any) -> list[Any]:
         try:
             return [uuid.UUID(word) for word in super().clean(value)]
@@ -55,6 +63,8 @@ class ManyIds(ManyWords):
 
 class ManyPeople(ManyWords):
     """Ids of people, `me` for whoever asks, `none` for nobody."""
+
+    wire = {"type": "string", "anyOf": [{"format": "uuid"}, {"enum": ["me", "none"]}]}
 
     def clean(self, value: Any) -> list[Any]:
         words = [word.lower() for word in value or []]
@@ -67,9 +77,12 @@ class ManyPeople(ManyWords):
 
 class OneWord(forms.Field):
     widget = forms.HiddenInput
+    wire_schema: ClassVar[dict[str, Any]] = {"type": "string"}
 
 
 class TrueOrFalse(OneWord):
+    wire_schema = {"type": "boolean"}
+
     def clean(self, value: Any) -> bool | None:
         if value in (None, ""):
             return None
@@ -80,6 +93,8 @@ class TrueOrFalse(OneWord):
 
 
 class Number(OneWord):
+    wire_schema = {"type": "number"}
+
     def clean(self, value: Any) -> Decimal | None:
         if value in (None, ""):
             return None
@@ -93,6 +108,8 @@ class Number(OneWord):
 
 
 class DayOrInstant(OneWord):
+    wire_schema = {"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}]}
+
     def clean(self, value: Any) -> date | datetime | None:
         if value in (None, ""):
             return None
@@ -248,8 +265,12 @@ class WireFilterSet(django_filters.FilterSet):
     base_filters: ClassVar[dict[str, Any]]
 
     @classmethod
-    def wire_names(cls) -> list[str]:
-        return [wire_name(name.rstrip("_")) for name in cls.base_filters]
+    def wire_schemas(cls) -> dict[str, dict[str, Any]]:
+        """Each filter as the wire spells it, with its JSON schema."""
+        return {
+            wire_name(name.rstrip("_")): getattr(one.field, "wire_schema", {"type": "string"})
+            for name, one in cls.base_filters.items()
+        }
 
     def refuse_backwards(self) -> None:
         """A range ends no earlier than it begins."""

@@ -10,8 +10,17 @@ from psycopg_pool import PoolTimeout
 
 from storeplatform import serving
 from storeplatform.kernel import metrics as numbers
+from storeplatform.kernel import valkey
 from storeplatform.kernel.methods import reading_only
+from storeplatform.kernel.outbox import MAX_ATTEMPTS
 from storeplatform.kernel.problems import problem
+
+MOST_LAG_SECONDS = 60
+LAG = """
+SELECT coalesce((
+  SELECT extract(epoch FROM clock_timestamp() - created_at) FROM kernel_outboxevent
+  WHERE done_at IS NULL AND attempts < %s ORDER BY id LIMIT 1), 0)
+"""
 
 
 @reading_only
@@ -21,15 +30,25 @@ def live(request: HttpRequest) -> HttpResponse:
 
 @reading_only
 def ready(request: HttpRequest) -> HttpResponse:
-    """200 only when a request would be served: not draining, and the database answers."""
+    """200 only when a request would be served: not draining, and the database answers. `degraded`
+    is still served, but the broker is away or events wait longer than a minute."""
     if serving.is_draining():
         return not_ready(request, "The server is stopping.")
     try:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT 1 FROM django_migrations LIMIT 1")
+            cursor.execute(LAG, [MAX_ATTEMPTS])
+            lag = float(cursor.fetchone()[0])
     except (DatabaseError, PoolTimeout):
         return not_ready(request, "The database does not answer.")
-    return JsonResponse({"status": "ready"})
+    broker = valkey.answers()
+    good = broker and lag <= MOST_LAG_SECONDS
+    return JsonResponse(
+        {
+            "status": "ready" if good else "degraded",
+            "broker": "up" if broker else "away",
+            "outboxLagSeconds": round(lag, 1),
+        }
+    )
 
 
 @reading_only

@@ -42,6 +42,12 @@ POLICIES = {
         Policy("widget-read", 240, 60),
         Policy("nawa-inbound", 1200, 60),
         Policy("webhook-replay", 60, 3600),
+        Policy("agent", 60, 60),
+        Policy("agent-store", 300, 60),
+        Policy("agent-write", 10, 60),
+        Policy("agent-failure", 30, 60),
+        Policy("oauth-token", 60, 60),
+        Policy("oauth-register", 10, 3600),
     )
 }
 

@@ -4,6 +4,7 @@ Every process of a host writes its numbers into files of one folder, and whichev
 adds them up. What the database knows is asked at the scrape, by statements that an index answers.
 """
 
+import asyncio
 import os
 import re
 import time
@@ -32,6 +33,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 log = structlog.get_logger(__name__)
 
+SAMPLE_SECONDS = 2.0  # between looks at what runs
 KEPT_SECONDS = 5.0  # the database is asked again after this
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15)
 PID = re.compile(r"_(\d+)\.db$")
@@ -91,6 +93,16 @@ def from_process(what: str, sample: Callable[[], float]) -> None:
 def sample_all() -> None:
     for what, sample in _samples.items():
         LIVE.labels(what).set(sample())
+
+
+async def keep_sampling() -> None:
+    """As long as the process serves."""
+    while True:
+        try:
+            sample_all()
+        except Exception:
+            log.exception("sampling_failed")
+        await asyncio.sleep(SAMPLE_SECONDS)
 
 
 def answered(method: str, route: str, status: int, seconds: float) -> None:

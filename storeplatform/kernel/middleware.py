@@ -22,6 +22,7 @@ GetResponse = Callable[[HttpRequest], HttpResponseBase]
 log = structlog.get_logger("request")
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 NO_PAGES = ("/api/", "/health/", "/metrics", "/.well-known/")
+PAGES = frozenset({"/api/v1/oauth/authorize"})  # shown to people all the same
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -39,6 +40,10 @@ def client_address(request: HttpRequest) -> str:
         if len(hops) >= trusted and hops[-trusted]:
             address = hops[-trusted]
     return address
+
+
+def is_page(request: HttpRequest) -> bool:
+    return request.path in PAGES or not request.path.startswith(NO_PAGES)
 
 
 def known_method(request: HttpRequest) -> str:
@@ -68,7 +73,7 @@ class BrowserMiddleware:
             self.with_pages = middleware
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path.startswith(NO_PAGES):
+        if not is_page(request):
             return self.get_response(request)
         response = self.with_pages(request)
         # With no-referrer a browser says `Origin: null` of its own forms, which CSRF refuses.
@@ -77,7 +82,7 @@ class BrowserMiddleware:
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> Any:
         """CSRF is checked here, once the view is known."""
-        if request.path.startswith(NO_PAGES):
+        if not is_page(request):
             return None
         return CsrfViewMiddleware(self.get_response).process_view(request, view, args, kwargs)
 

@@ -14,6 +14,7 @@ from rest_framework import serializers
 
 from storeplatform.kernel.examples import Examples
 from storeplatform.kernel.methods import reading_only
+from storeplatform.kernel.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from storeplatform.kernel.permissions import grant_for
 from storeplatform.kernel.problems import CODES_BY_STATUS
 from storeplatform.kernel.serializers import (
@@ -24,6 +25,7 @@ from storeplatform.kernel.serializers import (
     Phone,
     WireSerializer,
 )
+from storeplatform.kernel.viewsets import SEARCH_LENGTH, UUID_PATTERN, StoreScoped
 
 PROBLEM = {
     "type": "object",
@@ -50,9 +52,30 @@ PROBLEMS = {
     "401": "No credential, or one that does not hold.",
     "403": "The credential lacks the scope or permission.",
     "404": "There is no such row in this store.",
+    "406": "The client accepts no JSON.",
     "409": "The present state is in the way.",
+    "410": "It was here and is not kept any more.",
+    "412": "The row is no longer at the version of `If-Match`.",
+    "413": "The body is too large.",
+    "415": "The body is of another kind than this reads.",
+    "422": "The same `Idempotency-Key` came with another body.",
     "429": "Over a limit; `Retry-After` says when to come back.",
+    "502": "A provider refused or failed.",
+    "503": "Busy, or a server behind this one is away; try again after `Retry-After`.",
 }
+PAGING: dict[str, dict[str, Any]] = {
+    "page": {"type": "integer", "minimum": 1, "default": 1},
+    "pageSize": {
+        "type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": DEFAULT_PAGE_SIZE,
+    },
+    "cursor": {"type": "string", "description": "Empty begins; then `nextCursor`."},
+}  # fmt: skip
+EXAMPLE_CODES = {
+    "410": "gone", "412": "precondition_failed", "422": "idempotency_key_reused",
+    "502": "provider_failed",
+}  # fmt: skip
+SEARCH = {"type": "string", "maxLength": SEARCH_LENGTH}
+ID = {"type": "string", "format": "uuid"}
 
 
 NO_CONTENT = frozenset({"destroy", "logout", "reset", "change_password", "end_session"})
@@ -92,6 +115,8 @@ class OperationSchema(AutoSchema):
     def get_auth(self) -> list[dict[str, Any]]:
         if getattr(self.view, "why_public", ""):
             return [{}]
+        if getattr(self.view, "surface", "") == "widget":
+            return [{"visitor": []}]
         is_key = getattr(self.view, "grant_separator", ".") == ":"
         return [{"apiKey": []} if is_key else {"bearer": []}]
 
@@ -118,6 +143,13 @@ class OperationSchema(AutoSchema):
 
     def _map_serializer(self, serializer: Any, direction: Any, *args: Any, **kwargs: Any) -> Any:
         schema = super()._map_serializer(serializer, direction, *args, **kwargs)
+        if direction == "response" and isinstance(serializer, WireSerializer):
+            hidden = getattr(serializer.Meta, "shown_with", {})
+            schema["required"] = [name for name in schema["properties"] if name not in hidden]
+        if direction == "request":
+            schema["properties"] = {
+                name: told_default(member) for name, member in schema["properties"].items()
+            }
         example = getattr(serializer, "example", None)
         return {**schema, "examples": [example]} if example and direction == "request" else schema
 
@@ -138,6 +170,8 @@ class OperationSchema(AutoSchema):
             kinds += ["null"] if field.allow_null else []
             return schema | {"type": kinds if len(kinds) > 1 else "string"}
         schema = super()._map_serializer_field(field, direction, *args, **kwargs)
+        if {} in schema.get("oneOf", ()):  # any JSON value, and null is one
+            del schema["oneOf"]
         if isinstance(field, DecimalField) and direction == "request":
             kinds = schema["type"]
             schema["type"] = ["number", *([kinds] if isinstance(kinds, str) else kinds)]
@@ -145,46 +179,88 @@ class OperationSchema(AutoSchema):
 
     def _get_parameters(self) -> Any:
         parameters = super()._get_parameters()
-        names = ["page", "pageSize", "cursor", "search", "ordering"]
-        if self.view.action in getattr(self.view, "filtering_actions", ()):
-            names = ["search", "ordering"]
-        elif self.view.action != "list":
-            return parameters
-        filters = getattr(self.view, "filterset_class", None)
-        names += filters.wire_names() if filters else []
+        for one in parameters:
+            if UUID_PATTERN in one["schema"].get("pattern", ""):
+                one["schema"] = ID
         return parameters + [
-            {"in": "query", "name": name, "schema": {"type": "string"}, "required": False}
-            for name in names
+            query_parameter(name, schema) for name, schema in self.query_schemas().items()
         ]
+
+    def query_schemas(self) -> dict[str, dict[str, Any]]:
+        """What the query may hold: by name a JSON schema."""
+        view, action = self.view, self.view.action
+        asked = dict(getattr(view, "asks", {}).get(action, {}))
+        is_list = action == "list"
+        if not is_list and action not in getattr(view, "filtering_actions", ()):
+            return asked
+        schemas = {}
+        if is_list:
+            schemas = dict(PAGING)
+            if view.cursor_only:
+                del schemas["page"]
+        if view.search_fields or view.searched.__func__ is not StoreScoped.searched:
+            schemas["search"] = SEARCH
+        if names := list(view.orderings()):
+            words = [sign + name for name in names for sign in ("", "-")]
+            schemas["ordering"] = {"type": "array", "items": {"type": "string", "enum": words}}
+        filters = view.filterset_class
+        return schemas | (filters.wire_schemas() if filters else {}) | asked
 
     def _get_response_bodies(self, direction: Any = "response") -> Any:
         bodies = {
-            code: {
-                "description": text,
-                "content": {
-                    "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
-                },
-            }
-            for code, text in PROBLEMS.items()
+            status: {"$ref": f"#/components/responses/Problem{status}"} for status in PROBLEMS
         }
-        if self.view.action in NO_CONTENT and self.view.action not in self.view.answers:
+        ends = self.view.action in NO_CONTENT or self.method == "DELETE"
+        if ends and self.view.action not in self.view.answers:
             return {"204": {"description": "Done."}, **bodies}
         if files := getattr(self.view, "file_answers", {}).get(self.view.action):
             content = {media: {"schema": {"type": "string"}} for media in files}
             return {"200": {"description": "The document.", "content": content}, **bodies}
-        status = "201" if self.view.action in CREATING else "200"
-        if self.view.action in getattr(self.view, "accepting_actions", ()):
-            status = "202"
         serializer = self.view_serializer()
         schema: dict[str, Any] = {"type": "object"}
         if serializer is not None:
             schema = self.resolve_serializer(serializer, direction).ref
         if self.view.action == "list" or self.view.action in self.view.listing_actions:
             schema = envelope(schema)
-        return {
-            status: {"description": "Done.", "content": {"application/json": {"schema": schema}}},
-            **bodies,
-        }
+        done = {"description": "Done.", "content": {"application/json": {"schema": schema}}}
+        answers = dict.fromkeys(self.statuses(), done)
+        if "400" in answers:  # as a bulk call of which nothing was stored
+            refused = {"schema": {"$ref": "#/components/schemas/Problem"}}
+            content = {**done["content"], "application/problem+json": refused}  # type: ignore[dict-item]
+            answers["400"] = {"description": PROBLEMS["400"], "content": content}
+        return {**bodies, **answers}
+
+    def statuses(self) -> list[str]:
+        """With which the action answers that it was done."""
+        action = self.view.action
+        if declared := getattr(self.view, "statuses", {}).get(action):
+            return [str(status) for status in declared]
+        if action in getattr(self.view, "accepting_actions", ()):
+            return ["202"]
+        if action == "bulk":
+            return ["201", "207", "400"]
+        return ["201" if self.method == "POST" and action in CREATING else "200"]
+
+
+def told_default(schema: dict[str, Any]) -> dict[str, Any]:
+    """A default of a body's member in words: generators take a keyword for a member that is
+    always there, and would ask for it."""
+    if schema.get("default") in (None, {}, [], ""):
+        return {key: schema[key] for key in schema if key != "default"}
+    words = f"`{orjson.dumps(schema['default'], default=str).decode()}` unless told."
+    told = {key: schema[key] for key in schema if key != "default"}
+    told["description"] = f"{schema.get('description', '')} {words}".strip()
+    return told
+
+
+def query_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    parameter = {"in": "query", "name": name, "schema": schema, "required": False}
+    if "required" in schema:
+        parameter["schema"] = {key: schema[key] for key in schema if key != "required"}
+        parameter["required"] = True
+    if schema.get("type") == "array":
+        parameter |= {"style": "form", "explode": False}  # commas between
+    return parameter
 
 
 @cache
@@ -230,14 +306,60 @@ def document() -> bytes:
         if schema.get("description") in inherited:
             del schema["description"]  # speaks to us, not to the reader
     made["components"]["schemas"]["Problem"] = PROBLEM
+    made["tags"] = tags_of(made["paths"])
+    keep_used_schemas(made)
     for path in made["paths"].values():
         for operation in path.values():
             add_examples(operation, made["components"]["schemas"])
-    made["components"]["securitySchemes"] = {
-        "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    made["components"]["responses"] = {
+        f"Problem{status}": problem_response(status) for status in PROBLEMS
     }
+    made["components"]["securitySchemes"] = {
+        "apiKey": {
+            "type": "apiKey", "in": "header", "name": "X-API-Key",
+            "description": "A store's key, `keyId.secret`, for its own programs.",
+        },
+        "bearer": {
+            "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+            "description": "The access token of a person who signed in.",
+        },
+        "visitor": {
+            "type": "http", "scheme": "bearer",
+            "description": "The visitor token of a page's chat widget.",
+        },
+    }  # fmt: skip
     return orjson.dumps(made, default=float)  # bounds of decimals
+
+
+def tags_of(paths: dict[str, Any]) -> list[dict[str, str]]:
+    """Every tag in use, with a sentence on what its operations are about."""
+    names = sorted({tag for path in paths.values() for one in path.values() for tag in one["tags"]})
+    return [{"name": name, "description": tag_description(name)} for name in names]
+
+
+def tag_description(tag: str) -> str:
+    _, is_key, words = tag.rpartition("Integrations: ")
+    subject = words.replace("-", " ")
+    return f"For a store's own programs: {subject}." if is_key else f"{subject.capitalize()}."
+
+
+def keep_used_schemas(made: dict[str, Any]) -> None:
+    """Drops the components that no operation reaches, such as the base of several bodies."""
+    schemas = made["components"]["schemas"]
+    wanted, used = references_in(made["paths"]), {"Problem"}
+    while wanted := (wanted & schemas.keys()) - used:
+        used |= wanted
+        wanted = set().union(*(references_in(schemas[name]) for name in wanted))
+    made["components"]["schemas"] = {name: schemas[name] for name in schemas if name in used}
+
+
+def references_in(part: Any) -> set[str]:
+    """Names of the components that a part of the document points to."""
+    if isinstance(part, dict):
+        own = part.get("$ref")
+        inner = set().union(*map(references_in, part.values()))
+        return inner | {own.rpartition("/")[2]} if isinstance(own, str) else inner
+    return set().union(*map(references_in, part)) if isinstance(part, list) else set()
 
 
 def add_examples(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
@@ -245,19 +367,27 @@ def add_examples(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
     body = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if body:
         body["example"] = Examples(schemas, is_request=True).of(body["schema"])
-    for status, answer in operation["responses"].items():
+    for answer in operation["responses"].values():
         content = answer.get("content", {})
         if "application/json" in content:
             shown = content["application/json"]
             shown["example"] = Examples(schemas).of(shown["schema"])
-        elif "application/problem+json" in content:
-            code = CODES_BY_STATUS.get(int(status), "conflict")
-            content["application/problem+json"]["example"] = {
-                "type": f"{settings.PUBLIC_ORIGIN}/problems/{code}",
-                "title": answer["description"],
-                "status": int(status),
-                "code": code,
-            }
+
+
+def problem_response(status: str) -> dict[str, Any]:
+    """The answer that every operation refers to for this status."""
+    code = CODES_BY_STATUS.get(int(status), EXAMPLE_CODES.get(status, "conflict"))
+    example = {
+        "type": f"{settings.PUBLIC_ORIGIN}/problems/{code}",
+        "title": PROBLEMS[status],
+        "status": int(status),
+        "code": code,
+    }
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        "description": PROBLEMS[status],
+        "content": {"application/problem+json": {"schema": schema, "example": example}},
+    }
 
 
 @reading_only

@@ -112,13 +112,13 @@ def refusal_from(error: Exception) -> Refusal | None:
         return error
     if isinstance(error, drf.ValidationError):
         return validation_refusal(error)
+    if isinstance(error, ProtectedError | RestrictedError):
+        return Conflict("in_use", "It is still in use and cannot be deleted.")
     if isinstance(error, IntegrityError):
         return constraint_refusal(error)
     if isinstance(error, DataError) and isinstance(error.__cause__, pg.NumericValueOutOfRange):
         message = "An amount or count becomes larger than can be kept."
         return Refusal("number_too_large", message, errors={"_": [message]})
-    if isinstance(error, ProtectedError | RestrictedError):
-        return Conflict("in_use", "It is still in use and cannot be deleted.")
     if isinstance(error, Http404):
         return NotFound()
     if isinstance(error, OperationalError | InterfaceError | PoolTimeout):

@@ -18,6 +18,13 @@ def client() -> "redis.Redis":
     )
 
 
+def answers() -> bool:
+    try:
+        return bool(client().ping())
+    except redis.RedisError:
+        return False
+
+
 def get(name: str) -> bytes | None:
     try:
         value: Any = client().get(name)

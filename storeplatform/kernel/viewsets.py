@@ -59,12 +59,14 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
     filterset_class: ClassVar[type[WireFilterSet] | None] = None
     cursor_only: ClassVar[bool] = False
     forms: ClassVar[Mapping[str, type[Body]]] = {}  # what an action reads
+    asks: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # {action: {query name: JSON schema}}
     answers: ClassVar[Mapping[str, Any]] = {}  # what it answers, where not the view's serializer
     bulk_rows: ClassVar[tuple[str, Any] | None] = None  # member and serializer of bulk rows
     listing_actions: ClassVar[frozenset[str]] = frozenset()  # answer `items` beside `list`
     upload_actions: ClassVar[frozenset[str]] = frozenset()  # read one multipart `file`
     filtering_actions: ClassVar[frozenset[str]] = frozenset()  # take the list's filters too
     accepting_actions: ClassVar[frozenset[str]] = frozenset()  # answer before the work is done
+    statuses: ClassVar[Mapping[str, Sequence[int]]] = {}  # {action: of success, where not 200, 201}
     file_answers: ClassVar[Mapping[str, Sequence[str]]] = {}  # media types of answers not in JSON
     lookup_value_regex = UUID_PATTERN
     attempt: Attempt | None = None
@@ -456,8 +458,10 @@ class PublicView(GenericViewSet):  # type: ignore[type-arg]  # no queryset
     permission_classes: Sequence[type[BasePermission]] = []
     facts: ClassVar[StoreFacts] = StoreFacts(UUID(int=0))
     forms: ClassVar[Mapping[str, type[Body]]] = {}
+    asks: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     answers: ClassVar[Mapping[str, Any]] = {}
     listing_actions: ClassVar[frozenset[str]] = frozenset()
+    statuses: ClassVar[Mapping[str, Sequence[int]]] = {}
 
     def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
         return Response(status=204, headers={"Allow": ", ".join(self.allowed_methods)})

@@ -528,9 +528,12 @@ def test_webhooks_hear_of_chat(api, visitor, talk):
 
     assert told == {
         "chat.conversation_created", "chat.message_received", "chat.message_sent",
-        "chat.conversation_resolved",
+        "chat.conversation_assigned", "chat.conversation_resolved",
     }  # fmt: skip
     assert OutboxEvent.objects.filter(type="chat.message_sent").count() == 1
+    in_order = OutboxEvent.objects.filter(subject_id=talk).order_by("id")
+    numbers = list(in_order.values_list("sequence", flat=True))
+    assert numbers == sorted(numbers)
 
 
 # The widget
@@ -689,3 +692,15 @@ def test_numbers_and_heads_are_per_store(api, talk):
 
     assert theirs.json()["number"] == "CNV-1001"
     assert FeedHead.objects.get(pk=other.pk).seq == 1
+
+
+def test_a_channel_goes_with_its_visitors_tokens_and_not_with_its_conversations(api, store):
+    channel = a_channel(store)
+    visitor_client_of(store, channel=channel)
+    used = a_channel(store)
+    talking = visitor_client_of(store, channel=used)
+    assert talking.post("/conversations", {"text": "hello"}).status_code == 201
+
+    assert api.delete(f"/chat/channels/{channel.pk}").status_code == 204
+    refused = api.delete(f"/chat/channels/{used.pk}")
+    assert (refused.status_code, refused.json()["code"]) == (409, "in_use")

@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings
 
 from chat.models import Conversation, FeedEvent, Message
+from storeplatform.kernel import valkey
 from storeplatform.kernel.models import AuditEvent
 from tests.clients import client_of, key_client_of, visitor_client_of
 from tests.factories import a_channel, a_member, a_store
@@ -226,6 +227,31 @@ def test_bad_tokens_are_refused_and_the_fifth_ends_the_connection(connect, progr
         with pytest.raises(RuntimeError):
             second.invoke("JoinStore", "x")
     assert second.wait_for({"state": "closed"})
+
+
+def test_an_expired_token_and_another_stores_are_worth_nothing(connect, server, program, guest):
+    expired, agent = token_of(program), connect()
+    for place in valkey.client().scan_iter("hub:token:*"):
+        valkey.client().pexpire(place, 1)
+    time.sleep(0.1)
+    talk = begin(guest)
+
+    with pytest.raises(RuntimeError, match="invalid_hub_token"):
+        agent.invoke("JoinStore", expired)
+    with http(server, key_client_of(a_store())) as stranger:
+        joined = agent.invoke("JoinStore", token_of(stranger))
+        for method, arguments in (
+            ("Typing", [talk, True]), ("MarkRead", [talk, 1]), ("Viewing", [talk]),
+            ("Viewing", ["no id"]),
+        ):  # fmt: skip
+            with pytest.raises(RuntimeError, match="not_found"):
+                agent.invoke(method, *arguments)
+        with pytest.raises(RuntimeError, match="invalid_cursor"):
+            agent.invoke("JoinStoreFrom", token_of(stranger), "no cursor")
+    with pytest.raises(RuntimeError, match="invalid_hub_token"):
+        agent.invoke("Renew", token_of(program))
+    assert joined["cursor"] == "0"
+    assert not [fact for fact in agent.facts if fact.get("event") == "NewCustomerMessage"]
 
 
 def test_a_reader_may_not_write(connect, server, shop, guest):

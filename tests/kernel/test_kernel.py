@@ -2,20 +2,23 @@
 
 import re
 from datetime import timedelta
+from importlib import import_module
 from uuid import uuid4
 
 import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.utils import quote
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 from django.test import Client
 from django.utils import timezone
+from django.utils.module_loading import module_has_submodule
 
 from store_modules.catalog.models import InventoryItem
 from store_modules.stores.models import User
-from storeplatform.kernel import idempotency, outbox
+from storeplatform.kernel import doctoring, idempotency, outbox
 from storeplatform.kernel.models import AuditEvent, IdempotencyKey, OutboxEvent
 from tests.clients import client_of
 from tests.factories import a_member, a_product, a_store, an_order_body
@@ -139,6 +142,31 @@ def test_the_doctor_finds_drift(store, capsys):
     assert f"S3 on hand is the sum of its movements: 1 broken: {item.pk}" in capsys.readouterr().out
 
 
+def test_an_areas_checks_read_its_own_tables_and_those_below():
+    areas = [config.label for config in apps.get_app_configs()]  # lower ones first
+    seen = set()
+    for config in apps.get_app_configs():
+        if not module_has_submodule(config.module, "invariants"):
+            continue
+        for name, statement in import_module(f"{config.name}.invariants").CHECKS.items():
+            tables = re.findall(r"(?:FROM|JOIN) ([a-z]+)_[a-z]", statement)
+            assert max(map(areas.index, tables)) <= areas.index(config.label), name
+            seen.add(name)
+
+    assert set(doctoring.declared()) == seen
+    assert {name[:2] for name in seen} >= {"S3", "O1", "C1", "C2", "T1", "B1", "P1", "R6"}
+
+
+def test_two_areas_cannot_check_under_one_name(monkeypatch):
+    from store_modules.catalog import invariants as low
+    from store_modules.delivery import invariants as high
+
+    monkeypatch.setattr(high, "CHECKS", high.CHECKS | low.CHECKS)
+
+    with pytest.raises(ImproperlyConfigured, match=r"store_modules\.delivery declares 'S1/S2"):
+        doctoring.declared()
+
+
 DRIFT = {
     "D1 uses of codes": "UPDATE discounts_discountcode SET used_count = 3",
     "D3 orders that were never sent": "UPDATE orders_order SET status = 'draft'",
@@ -243,7 +271,7 @@ def test_every_row_that_operators_would_look_up_has_a_desk():
         "IdempotencyKey", "Counter", "Invitation", "PasswordReset", "LoginFailure",
         "StoreSettings", "Category", "CustomerAddress", "DayFigure", "ProductFigure",
         "CustomerFigure",
-        "OtpChallenge",
+        "OtpChallenge", "AgentSettings", "Grant", "AccessToken", "RefreshToken", "IDToken",
     }  # fmt: skip
 
     missing = {

@@ -93,6 +93,12 @@ class EchoHub(Hub):
         carrier = self.connection.carrier
         carrier.abort()
 
+    @method("Life")
+    async def life(self) -> list[int]:
+        """How many connections and tasks this process has."""
+        server = self.connection.server
+        return [len(server.connections), len(server.tasks)]
+
     @method("CleanedUp")
     async def cleaned(self) -> int:
         return EchoHub.cleaned_up

@@ -1,5 +1,7 @@
 """Unmodified clients, each transport and encoding, on one process and on several."""
 
+from uuid import uuid4
+
 import pytest
 
 WAYS = [
@@ -19,8 +21,14 @@ WAYS = [
 LAZY = ("signalrcore", "LongPolling", "json")  # reads one record of a poll that brings several
 
 
+@pytest.fixture
+def room():
+    """A group of this test alone: all test runs publish over one broker."""
+    return f"room-{uuid4()}"
+
+
 @pytest.mark.parametrize("way", WAYS, ids=" ".join)
-def test_a_client_invokes_streams_and_hears(client, way):
+def test_a_client_invokes_streams_and_hears(client, room, way):
     one = client(*way)
 
     assert one.invoke("Echo", "مرحبا") == "مرحبا"
@@ -32,8 +40,8 @@ def test_a_client_invokes_streams_and_hears(client, way):
         one.invoke("Nope")
     pause = 0.3 if way == LAZY else 0.01
     assert one.stream("Count", 3, pause) == ([0, 1, 2], None)
-    one.invoke("Join", "room")
-    one.invoke("Say", "room", "hello")
+    one.invoke("Join", room)
+    one.invoke("Say", room, "hello")
     if way == LAZY:
         one.begin("Nothing")
     assert one.wait_for({"event": "Said"})["arguments"] == [{"text": "hello"}]
@@ -50,9 +58,9 @@ DROPS = [
 
 
 @pytest.mark.parametrize("way", DROPS, ids=" ".join)
-def test_a_client_whose_network_failed_comes_back(client, wire, way):
+def test_a_client_whose_network_failed_comes_back(client, wire, room, way):
     one = client(*way)
-    one.invoke("Join", "drops")
+    one.invoke("Join", room)
 
     wire.cut()
 
@@ -61,25 +69,25 @@ def test_a_client_whose_network_failed_comes_back(client, wire, way):
         one.wait_for({"state": "closed"}, 30)
         one.tell(do="start")
     one.wait_for({"state": came_back}, 30)
-    one.invoke("Join", "drops")
-    one.invoke("Say", "drops", "again")
+    one.invoke("Join", room)
+    one.invoke("Say", room, "again")
     assert one.wait_for({"event": "Said"})["arguments"] == [{"text": "again"}]
 
 
 @pytest.mark.parametrize("protocol", ["json", "messagepack"])
-def test_a_stateful_client_misses_nothing(client, wire, protocol):
+def test_a_stateful_client_misses_nothing(client, room, protocol):
     one = client("official", "WebSockets", protocol, stateful=True)
     other = client("official", "WebSockets", protocol)
-    one.invoke("Join", "stateful")
+    one.invoke("Join", room)
     numbers = iter(range(100))
 
     for _ in range(4):
         for _ in range(5):
-            other.invoke("Say", "stateful", str(next(numbers)))
+            other.invoke("Say", room, str(next(numbers)))
         one.begin("Cut")
         slow = one.begin("Sleep", 0.3)
         for _ in range(5):
-            other.invoke("Say", "stateful", str(next(numbers)))
+            other.invoke("Say", room, str(next(numbers)))
         assert one.wait_for({"id": slow})["result"] == "slept"
 
     heard = [one.wait_for({"event": "Said"})["arguments"][0]["text"] for _ in range(40)]

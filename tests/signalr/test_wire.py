@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import httpx
+import msgpack
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
@@ -254,6 +255,109 @@ def test_a_bad_record_closes_with_an_error(hub, frame):
         opened.send(frame)
 
         assert closing(opened)["error"]
+
+
+BINARY_HANDSHAKE = '{"protocol":"messagepack","version":1}\x1e'
+BAD_BINARY = [
+    b"\x01\xc1",  # a byte that MessagePack does not use
+    b"\x02\x91\x01",  # an invocation of nothing
+    b"\x01\x80",  # a map
+    b"\x03\x92\x06\xc0\xc0",  # more than the record says
+    b"\x06\x95\x01\x80\xc0\x01\x90",  # a target that is no text
+    b"\xff\xff\xff\xff\x7f",  # a length beyond every limit
+    b"\xff\xff\xff\xff\xff\xff",  # a length that does not end
+    b"\x80\x80\x04" + bytes(65),  # 64 KiB to come
+    b"\x05\xc9\x7f\xff\xff\xff",  # an extension that is not there
+]
+
+
+@pytest.mark.parametrize("frame", BAD_BINARY)
+def test_a_bad_binary_record_closes_with_an_error(hub, frame):
+    with open_socket(hub, handshake=None) as opened:
+        opened.send(BINARY_HANDSHAKE)
+        assert opened.recv(5) == b"{}\x1e"
+        opened.send(frame)
+
+        close = opened.recv(5)
+
+        length, fields = close[0], msgpack.unpackb(close[1:])
+        assert length == len(close) - 1
+        assert fields[0] == 7
+        assert fields[1]
+        with pytest.raises(ConnectionClosed):
+            opened.recv(5)
+
+
+def test_bad_records_in_a_post_end_the_poll_and_the_stream(hub, http):
+    polled, streamed = polling(http, hub), negotiate(hub)
+    accept = {"Accept": "text/event-stream"}
+
+    assert http.post(f"{hub}?id={polled}", content=b"\xff\x1e").status_code == 200
+    with http.stream("GET", f"{hub}?id={streamed}", headers=accept) as stream:
+        httpx.post(f"{hub}?id={streamed}", content=HANDSHAKE + "x\x1e")
+        told = "".join(stream.iter_text())
+
+    assert b'"type":7' in http.get(f"{hub}?id={polled}").content
+    assert '"type":7' in told
+    for token in (polled, streamed):
+        assert http.post(f"{hub}?id={token}", content=HANDSHAKE).status_code == 404
+
+
+def test_a_poll_may_not_go_on_as_something_else(hub, http):
+    token = polling(http, hub)
+
+    stream = http.get(f"{hub}?id={token}", headers={"Accept": "text/event-stream"})
+    with pytest.raises(InvalidStatus) as refused:
+        open_socket(hub, token, None)
+
+    assert stream.status_code == 400
+    assert refused.value.response.status_code in (400, 409)
+    assert http.get(f"{hub}?id={token}").status_code == 200
+
+
+def test_whatever_was_sent_nothing_is_left_hanging(hub, http):
+    """Every kind of abuse, many at once; afterwards the process has what it had."""
+    with open_socket(hub) as watching:
+        until_quiet(watching, [1, 100])
+        connections, tasks = call(watching, "Life")["result"]
+
+        def abuse(number):
+            try:
+                if number % 4 == 0:
+                    with open_socket(hub, handshake=None) as opened:
+                        opened.send(BINARY_HANDSHAKE)
+                        opened.send(BAD_BINARY[number % len(BAD_BINARY)])
+                        opened.recv(5)
+                elif number % 4 == 1:
+                    token = polling(http, hub)
+                    http.post(f"{hub}?id={token}", content=b"x\x1e")
+                elif number % 4 == 2:
+                    with open_socket(hub) as opened:
+                        record = {"type": 4, "invocationId": "s", "target": "Count"}
+                        record["arguments"] = [1000, 0.05]
+                        opened.send(json.dumps(record) + "\x1e")
+                        opened.socket.close()  # leaves without a word
+                else:
+                    with open_socket(hub) as opened:
+                        opened.send('{"type":1,"target":"Sleep","arguments":[60.0]}\x1e')
+                        opened.send("{}\x1e")
+            except (ConnectionClosed, OSError):
+                pass
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(abuse, range(40)))
+
+        until_quiet(watching, [connections, tasks])
+
+
+def until_quiet(watching, most):
+    deadline = time.monotonic() + 20
+    while True:
+        life = call(watching, "Life")["result"]
+        if all(now <= bound for now, bound in zip(life, most, strict=True)):
+            return
+        assert time.monotonic() < deadline, (life, most)
+        time.sleep(0.3)
 
 
 @pytest.mark.parametrize(

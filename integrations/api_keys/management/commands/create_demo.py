@@ -5,11 +5,13 @@ import os
 import secrets
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
+from chat.services import new_channel
 from integrations.api_keys.models import ApiKey
 from integrations.api_keys.scopes import SCOPES
 from integrations.api_keys.services import issue_key
@@ -35,12 +37,14 @@ class Command(BaseCommand):
         if not settings.DEVELOPMENT:
             raise CommandError("The demo store is for development only.")
         file = settings.STATE_DIR / "demo.json"
-        if file.exists():
-            known = json.loads(file.read_text())
-            if ApiKey.objects.filter(key_id=known["apiKey"].partition(".")[0]).exists():
-                return
+        known = json.loads(file.read_text()) if file.exists() else {}
+        key_id = known.get("apiKey", "").partition(".")[0]
+        is_made = ApiKey.objects.filter(key_id=key_id).exists()
+        if is_made and "widgetKey" in known:
+            return
         with transaction.atomic():
-            made = self.make()
+            made = known if is_made else self.make()
+            made["widgetKey"] = website_of(made["storeId"])
             handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(handle, "w") as text:
                 json.dump(made, text, indent=2)
@@ -83,3 +87,15 @@ class Command(BaseCommand):
             "storeId": str(store.pk),
             "apiKey": token.text,
         }
+
+
+def website_of(store_id: str) -> str:
+    """The public key of a widget for the demo shop, at whichever name of this machine."""
+    port = settings.ENV.PORT
+    origins = {
+        settings.PUBLIC_ORIGIN.lower(),
+        f"http://localhost:{port}",
+        f"http://127.0.0.1:{port}",
+    }
+    channel, _ = new_channel(UUID(store_id), name="Demo shop", allowed_origins=sorted(origins))
+    return channel.public_key

@@ -11,8 +11,6 @@ from storeplatform.kernel import rotation
 from storeplatform.kernel.crypto import Undecipherable
 from storeplatform.kernel.progress import Bar
 
-SECRET_NAMES = tuple(settings.KEYS)
-
 # How long an old version is still needed, where nothing in the database tells.
 KEEP = {
     "SECRET_KEY": "keep the old one 2 weeks (signed-in operators of the admin)",
@@ -38,7 +36,7 @@ class Command(BaseCommand):
             "names",
             nargs="*",
             metavar="NAME",
-            help=f"secrets to renew: {', '.join(SECRET_NAMES)}; all without a name",
+            help=f"secrets to renew: {', '.join(settings.SECRET_NAMES)}; all without a name",
         )
         parser.add_argument(
             "--env-file",
@@ -55,12 +53,14 @@ class Command(BaseCommand):
     def handle(
         self, *_: Any, names: list[str], env_file: Path | None, finish: bool, **__: Any
     ) -> None:
-        if wrong := [name for name in names if name not in SECRET_NAMES]:
-            raise CommandError(f"{wrong[0]} is no secret; there are {', '.join(SECRET_NAMES)}.")
+        if wrong := [name for name in names if name not in settings.SECRET_NAMES]:
+            raise CommandError(
+                f"{wrong[0]} is no secret; there are {', '.join(settings.SECRET_NAMES)}."
+            )
         if finish:
             self.finish()
             return
-        lines = {name: self.renewed(name) for name in names or SECRET_NAMES}
+        lines = {name: self.renewed(name) for name in names or settings.SECRET_NAMES}
         if env_file is None:
             for name, value in lines.items():
                 self.stdout.write(f"{name}={value}")
@@ -108,7 +108,7 @@ class Command(BaseCommand):
                 " version back behind the new one, FIELD_KEY=2:new,1:old."
             ) from None
         bar.finish()
-        for name in SECRET_NAMES:
+        for name in settings.SECRET_NAMES:
             versions = list(settings.KEYS[name])
             if len(versions) < 2:
                 continue

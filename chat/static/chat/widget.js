@@ -1,0 +1,418 @@
+// The store's chat on any page: <script src="https://…/widget.js" data-key="wgt_…" defer></script>.
+// It stands in a shadow root, so that the page's styles and ours leave each other alone.
+(() => {
+  const script = document.currentScript;
+  const origin = new URL(script.src).origin;
+  const key = script.dataset.key;
+  const wanted = script.dataset.lang || document.documentElement.lang || navigator.language;
+  const language = wanted.toLowerCase().startsWith("ar") ? "ar" : "en";
+  const KEPT = `store-chat:${key}`;
+  const TYPING_SECONDS = 6;
+  const LOOK_AGAIN = 5000; // while the hub is away
+  const WORDS = {
+    en: {
+      open: "Chat with us", close: "Close", hello: "Hello! How can we help?", write: "Write a message…",
+      send: "Send", typing: "typing…", seen: "Seen", failed: "Not sent. Try again.", team: "We reply here.",
+      deleted: "Message deleted",
+    },
+    ar: {
+      open: "تحدث معنا", close: "إغلاق", hello: "مرحبًا! كيف نساعدك؟", write: "اكتب رسالة…",
+      send: "إرسال", typing: "يكتب الآن…", seen: "شوهدت", failed: "لم تُرسل. حاول مرة أخرى.",
+      team: "نرد عليك هنا.", deleted: "حُذفت الرسالة",
+    },
+  };
+  const t = (word) => WORDS[language][word];
+
+  const STYLE = `
+    :host { all: initial; position: fixed; inset-block-end: 20px; inset-inline-end: 20px; z-index: 2147483000; color-scheme: light; }
+    * { box-sizing: border-box; }
+    .all { font: 15px/1.5 Cairo, system-ui, "Segoe UI", Tahoma, sans-serif; color: #17211f; }
+    button, textarea { font: inherit; color: inherit; }
+    button { cursor: pointer; border: 0; background: none; padding: 0; }
+    :focus-visible { outline: 2px solid var(--color); outline-offset: 2px; }
+    svg { display: block; width: 26px; height: 26px; fill: currentColor; }
+    [dir=rtl] .send svg { transform: scaleX(-1); }
+    .bubble { position: relative; display: grid; place-items: center; margin-inline-start: auto; width: 60px; height: 60px; border-radius: 50%; background: var(--color); color: #fff; box-shadow: 0 8px 24px #0004; transition: transform .15s; }
+    .bubble:hover { transform: scale(1.05); }
+    .count { position: absolute; inset-block-start: -4px; inset-inline-end: -4px; min-width: 24px; padding: 0 6px; border-radius: 12px; background: #dc2626; color: #fff; font-size: 13px; font-weight: 700; line-height: 24px; }
+    .panel { display: grid; grid-template-rows: auto 1fr auto auto; width: min(370px, calc(100vw - 40px)); height: min(560px, calc(100dvh - 110px)); margin-block-end: 14px; overflow: hidden; border-radius: 18px; background: #fff; box-shadow: 0 16px 56px #0005; }
+    [hidden] { display: none !important; }
+    header { display: flex; align-items: center; gap: 12px; padding: 16px 18px; background: var(--color); color: #fff; }
+    header div { flex: 1; min-width: 0; }
+    header strong { display: block; font-size: 17px; line-height: 1.3; }
+    header span { font-size: 13px; opacity: .85; }
+    .close { font-size: 26px; line-height: 1; padding: 4px 8px; }
+    .messages { display: flex; flex-direction: column; gap: 8px; padding: 16px; overflow-y: auto; overflow-wrap: anywhere; background: #f5f7f7; }
+    .messages > :first-child { margin-block-start: auto; }
+    .message { max-width: 84%; padding: 8px 13px; border-radius: 16px; background: #fff; border: 1px solid #e3e9e7; white-space: pre-wrap; }
+    .message small { display: block; font-size: 11.5px; opacity: .7; }
+    .theirs { align-self: flex-start; border-end-start-radius: 4px; }
+    .own { align-self: flex-end; border-end-end-radius: 4px; background: var(--color); border-color: var(--color); color: #fff; }
+    .gone { opacity: .6; font-style: italic; }
+    .line { min-height: 22px; padding: 0 16px; font-size: 13px; color: #66736f; background: #f5f7f7; }
+    form { display: flex; align-items: end; gap: 8px; padding: 10px 12px; border-block-start: 1px solid #e3e9e7; }
+    textarea { flex: 1; min-width: 0; padding: 9px 12px; font-size: 16px; border: 1px solid #d8e0de; border-radius: 12px; resize: none; background: #fff; }
+    .send { display: grid; place-items: center; flex: none; width: 44px; height: 44px; border-radius: 50%; background: var(--color); color: #fff; }
+    .send svg { width: 20px; height: 20px; }
+    @media (max-width: 480px) {
+      :host { inset-block-end: 14px; inset-inline-end: 14px; }
+      .all.opened { position: fixed; inset: 0; }
+      .opened .panel { width: 100%; height: 100%; margin: 0; border-radius: 0; }
+      .opened .bubble { display: none; }
+    }
+  `;
+  const SHAPES = {
+    chat: "M4 4h16a2 2 0 0 1 2 2v9a2 2 0 0 1-2 2h-7l-5 4.5V17H4a2 2 0 0 1-2-2V6c0-1.1.9-2 2-2z",
+    send: "M3 11.5 21 3l-6 18-3.5-7.5z",
+  };
+
+  let token = localStorage.getItem(KEPT);
+  let conversation = null;
+  let messages = [];
+  let readTo = 0; // by us
+  let hub = null;
+  let isOpened = false;
+  let typingTimer = null;
+  let failure = "";
+
+  // The API
+
+  async function call(method, path, body) {
+    const answer = await fetch(`${origin}/api/v1/widget/${path}`, {
+      method,
+      headers: {
+        ...(body ? { "Content-Type": "application/json" } : {}),
+        ...(token && !path.startsWith(key) ? { Authorization: `Bearer ${token}` } : {}),
+      },
+      body: body ? JSON.stringify(body) : undefined,
+      credentials: "omit",
+    });
+    if (!answer.ok) throw Object.assign(new Error(answer.statusText), { status: answer.status });
+    return answer.status === 204 ? null : answer.json();
+  }
+
+  async function begin() {
+    const made = await call("POST", `${key}/sessions`, {
+      locale: language,
+      pageUrl: location.href.slice(0, 2000),
+      ...(window.storeChatIdentity ? { identityToken: window.storeChatIdentity } : {}),
+    });
+    token = made.visitorToken;
+    localStorage.setItem(KEPT, token);
+    conversation = made.conversation;
+  }
+
+  async function ensureSession() {
+    if (token) {
+      try {
+        await loadConversation();
+        return;
+      } catch (problem) {
+        if (problem.status !== 401) throw problem;
+        token = null;
+      }
+    }
+    await begin();
+  }
+
+  async function loadConversation() {
+    const { items } = await call("GET", "conversations?pageSize=1");
+    conversation = items[0] ?? null;
+    if (conversation) await loadMessages();
+  }
+
+  async function loadMessages() {
+    const last = messages.at(-1)?.seq ?? 0;
+    const query = last ? `afterSeq=${last}` : "beforeSeq=999999999&limit=50";
+    const { items } = await call("GET", `conversations/${conversation.id}/messages?${query}`);
+    items.forEach(keep);
+    if (readTo === 0) readTo = conversation.visitorReadSeq;
+    draw();
+  }
+
+  function keep(message) {
+    const at = messages.findIndex((one) => one.seq >= message.seq);
+    if (at < 0) messages.push(message);
+    else if (messages[at].seq === message.seq) messages[at] = message;
+    else messages.splice(at, 0, message);
+  }
+
+  // The hub
+
+  function library() {
+    return new Promise((resolve, reject) => {
+      const before = window.signalR;
+      const tag = document.createElement("script");
+      tag.src = `${origin}/static/chat/vendor/signalr.min.js`;
+      tag.onload = () => {
+        const own = window.signalR;
+        if (before) window.signalR = before;
+        if (own) resolve(own);
+        else reject(new Error("The page loads scripts in another way."));
+      };
+      tag.onerror = reject;
+      document.head.append(tag);
+    });
+  }
+
+  async function listen() {
+    if (hub) return;
+    hub = true;
+    try {
+      const signalR = await library();
+      hub = new signalR.HubConnectionBuilder()
+        .withUrl(`${origin}/hubs/widget-chat`, { withCredentials: false })
+        .withAutomaticReconnect([0, 1000, 2000, 5000, 10_000, 30_000])
+        .configureLogging(signalR.LogLevel.None)
+        .build();
+      hub.on("MessageReceived", heard);
+      hub.on("MessagesRead", ({ conversationId, data }) => {
+        if (conversation?.id !== conversationId || data.by !== "team") return;
+        conversation.teamReadSeq = Math.max(conversation.teamReadSeq, data.upToSeq);
+        draw();
+      });
+      hub.on("TypingChanged", ({ conversationId, data }) => {
+        if (conversation?.id !== conversationId || data.senderType === "visitor") return;
+        showTyping(data.isTyping);
+      });
+      hub.onreconnected(() => join().catch(() => hub.stop()));
+      hub.onclose(() => setTimeout(start, LOOK_AGAIN));
+      await start();
+    } catch {
+      setInterval(() => conversation && loadMessages().catch(() => {}), LOOK_AGAIN);
+    }
+  }
+
+  async function start() {
+    try {
+      await hub.start();
+      await join();
+    } catch {
+      if (hub.state === "Disconnected") setTimeout(start, LOOK_AGAIN);
+      else await hub.stop(); // connected but not joined: from the start, a little later
+    }
+  }
+
+  // First to hear, then to read: what is said in between comes twice and is kept once.
+  async function join() {
+    const { token: once } = await call("POST", "hub-token", {});
+    await hub.invoke("JoinSession", once);
+    if (conversation) await loadMessages();
+  }
+
+  async function heard({ conversationId, data }) {
+    if (conversation?.id !== conversationId) {
+      messages = [];
+      await loadConversation();
+      return;
+    }
+    keep(data);
+    if (data.direction !== "inbound") showTyping(false);
+    draw();
+    markRead();
+  }
+
+  function showTyping(isTyping) {
+    clearTimeout(typingTimer);
+    typingTimer = isTyping ? setTimeout(() => showTyping(false), TYPING_SECONDS * 1000) : null;
+    draw();
+  }
+
+  function say(method, ...values) {
+    if (hub?.state === "Connected") hub.invoke(method, ...values).catch(() => {});
+  }
+
+  // Acting
+
+  async function open() {
+    isOpened = true;
+    draw();
+    field.focus();
+    try {
+      await ensureSession();
+      failure = "";
+      listen();
+    } catch {
+      failure = t("failed");
+    }
+    draw();
+    markRead();
+  }
+
+  function markRead() {
+    const last = messages.at(-1)?.seq ?? 0;
+    if (!isOpened || document.hidden || last <= readTo) return;
+    readTo = last;
+    draw();
+    call("POST", `conversations/${conversation.id}/read`, { upToSeq: last }).catch(() => {});
+  }
+
+  async function send(text) {
+    const clientMessageId = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+    if (!token) await ensureSession();
+    if (conversation && conversation.status !== "resolved") {
+      const sent = await call("POST", `conversations/${conversation.id}/messages`, { text, clientMessageId });
+      keep(sent);
+    } else {
+      const before = conversation?.id;
+      conversation = await call("POST", "conversations", {
+        message: { text, clientMessageId },
+        pageUrl: location.href.slice(0, 2000),
+        ...(document.referrer ? { referrer: document.referrer.slice(0, 2000) } : {}),
+      });
+      if (before !== conversation.id) messages = [];
+      await loadMessages();
+    }
+    readTo = Math.max(readTo, messages.at(-1)?.seq ?? 0);
+  }
+
+  // Drawing
+
+  const host = document.createElement("div");
+  const root = host.attachShadow({ mode: "open" });
+  const make = (tag, className, text) => {
+    const element = document.createElement(tag);
+    if (className) element.className = className;
+    if (text) element.textContent = text;
+    return element;
+  };
+  const shape = (name) => {
+    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    svg.setAttribute("viewBox", "0 0 24 24");
+    svg.setAttribute("aria-hidden", "true");
+    const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+    path.setAttribute("d", SHAPES[name]);
+    svg.append(path);
+    return svg;
+  };
+  const all = make("div", "all");
+  const panel = make("section", "panel");
+  const heading = make("strong");
+  const list = make("div", "messages");
+  const line = make("div", "line");
+  const form = make("form");
+  const field = make("textarea");
+  const bubble = make("button", "bubble");
+  const count = make("span", "count");
+  let greeting = t("hello");
+
+  function build(config) {
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(STYLE);
+    root.adoptedStyleSheets = [sheet];
+    const color = /^#[0-9a-f]{6}$/i.test(config.theme?.color) ? config.theme.color : "#0f766e";
+    all.style.setProperty("--color", color);
+    all.dir = language === "ar" ? "rtl" : "ltr";
+    all.lang = language;
+    host.dir = document.documentElement.dir || all.dir;
+    greeting = config.greeting || greeting;
+
+    heading.textContent = config.name;
+    const title = make("div");
+    title.append(heading, make("span", "", t("team")));
+    const shut = make("button", "close", "×");
+    shut.setAttribute("aria-label", t("close"));
+    shut.onclick = () => { isOpened = false; draw(); bubble.focus(); };
+    const header = make("header");
+    header.append(title, shut);
+
+    list.setAttribute("role", "log");
+    list.setAttribute("aria-live", "polite");
+    panel.setAttribute("role", "dialog");
+    panel.setAttribute("aria-label", config.name);
+    field.rows = 1;
+    field.maxLength = 4000;
+    field.dir = "auto";
+    field.placeholder = t("write");
+    field.setAttribute("aria-label", t("write"));
+    const button = make("button", "send");
+    button.setAttribute("aria-label", t("send"));
+    button.append(shape("send"));
+    form.append(field, button);
+    form.onsubmit = submit;
+    field.onkeydown = (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      form.requestSubmit();
+    };
+    let toldAt = 0;
+    field.oninput = () => {
+      field.rows = Math.min(5, field.value.split("\n").length);
+      if (!conversation || Date.now() - toldAt < 3000) return;
+      toldAt = Date.now();
+      say("Typing", conversation.id, true);
+    };
+    panel.append(header, list, line, form);
+
+    bubble.setAttribute("aria-label", t("open"));
+    bubble.append(shape("chat"), count);
+    bubble.onclick = () => {
+      if (!isOpened) open();
+      else { isOpened = false; draw(); }
+    };
+    all.append(panel, bubble);
+    root.append(all);
+    draw();
+    document.body.append(host);
+  }
+
+  async function submit(event) {
+    event.preventDefault();
+    const text = field.value.trim();
+    if (!text || field.readOnly) return;
+    field.readOnly = true;
+    try {
+      await send(text);
+      field.value = "";
+      field.rows = 1;
+      failure = "";
+    } catch {
+      failure = t("failed");
+    }
+    field.readOnly = false;
+    draw();
+    field.focus();
+  }
+
+  function draw() {
+    panel.hidden = !isOpened;
+    all.classList.toggle("opened", isOpened);
+    bubble.setAttribute("aria-expanded", String(isOpened));
+    const unread = messages.filter((one) => one.direction !== "inbound" && one.seq > readTo).length;
+    count.hidden = isOpened || unread === 0;
+    count.textContent = new Intl.NumberFormat(language).format(unread);
+    line.textContent = failure || (typingTimer ? t("typing") : "");
+    const isAtEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80;
+    const greeted = make("div", "message theirs", greeting);
+    greeted.dir = "auto";
+    list.replaceChildren(greeted, ...messages.map(drawMessage));
+    if (isAtEnd) list.scrollTop = list.scrollHeight;
+  }
+
+  function drawMessage(message) {
+    const isOwn = message.direction === "inbound";
+    const box = make("div", `message ${isOwn ? "own" : "theirs"}`);
+    box.dataset.seq = message.seq;
+    const text = make("div", message.deletedAt ? "gone" : "", message.deletedAt ? t("deleted") : message.text);
+    text.dir = "auto";
+    const at = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit" }).format(new Date(message.createdAt));
+    const isSeen = isOwn && conversation && message.seq <= conversation.teamReadSeq;
+    const foot = [isOwn ? null : message.senderName, at, isSeen ? t("seen") : null];
+    box.append(text, make("small", "", foot.filter(Boolean).join(" · ")));
+    return box;
+  }
+
+  document.addEventListener("visibilitychange", markRead);
+
+  call("GET", `${key}/config`)
+    .then(async (config) => {
+      if (!config.isEnabled) return;
+      const ready = () => build(config);
+      if (document.body) ready();
+      else document.addEventListener("DOMContentLoaded", ready);
+      if (!token) return;
+      await ensureSession();
+      listen();
+    })
+    .catch(() => {}); // a page without a chat is better than a page with an error
+})();

@@ -1,0 +1,171 @@
+"""Carrying out a tool: rights, arguments, one effect for one key, and a refusal in words."""
+
+import hashlib
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import structlog
+
+from integrations.mcp import audit
+from integrations.mcp.models import AgentCall, PendingAction
+from integrations.mcp.principal import Call, Principal
+from integrations.mcp.registry import Tool
+from integrations.mcp.schemas import Keyed, read_input
+from storeplatform.kernel.errors import Conflict, Denied, Refusal
+from storeplatform.kernel.idempotency import AnotherWasFirst, Answer, Attempt, canonical
+from storeplatform.kernel.problems import refusal_from
+from storeplatform.kernel.transactions import in_transaction
+
+log = structlog.get_logger(__name__)
+MAX_RESULT = 256 * 1024
+Outcome = AgentCall.Outcome
+
+
+class Fault(Exception):
+    """Ours; the caller is told only `reference`, which the log knows too."""
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(reference)
+        self.reference = reference
+
+
+class Told(Exception):
+    """A refusal in words for the model."""
+
+
+def call_tool(call: Call, tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The tool's answer, recorded. Raises Told with what the caller may do about it, or Fault."""
+    outcome = Outcome.FAULT
+    try:
+        answer = carry_out(call, tool, arguments)
+        outcome = Outcome.PENDING if answer.get("status") == Outcome.PENDING else Outcome.OK
+        return answer
+    except Exception as error:
+        refusal = refusal_from(error)
+        if refusal is None:
+            raise fault(error, call.request_id) from error
+        outcome = Outcome.TOOL_ERROR
+        raise Told(sentence(refusal)) from None
+    finally:
+        audit.record(call, outcome)
+
+
+def fault(error: Exception, request_id: str) -> Fault:
+    reference = request_id or f"req_{uuid.uuid4().hex}"
+    log.exception("tool_failed", request_id=reference, error=type(error).__name__)
+    return Fault(reference)
+
+
+def carry_out(call: Call, tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    principal = call.principal
+    if not tool.visible_to(principal):
+        raise Denied("role_denied", "Your role in this store does not allow this.")
+    given = read_input(tool.input, arguments)
+    if not tool.writes:
+        return within_size(tool.function(principal, given))
+    if tool.destructive and principal.approve_destructive:
+        return ask_first(principal, tool, arguments, given)
+    answer = within_size(effect_of(principal, tool, given))
+    call.changed += [answer["id"]] if isinstance(answer.get("id"), str) else []
+    return answer
+
+
+def effect_of(principal: Principal, tool: Tool, given: Any) -> dict[str, Any]:
+    """A writing tool in one transaction; with a key, once for that key."""
+    if tool.alone:
+        return tool.function(principal, given)
+    if not isinstance(given, Keyed):
+        return in_transaction(lambda: tool.function(principal, given))
+    attempt = attempt_of(principal, tool, given)
+    if (kept := attempt.find()) is not None:
+        return kept_answer(kept)
+    prepared = tool.prepare(principal, given) if tool.prepare else None
+
+    def effect() -> dict[str, Any]:
+        attempt.lock()
+        more = () if tool.prepare is None else (prepared,)
+        answer = tool.function(principal, given, *more)
+        attempt.store(Answer(200, {}, orjson.dumps(answer)))
+        return answer
+
+    try:
+        return in_transaction(effect)
+    except AnotherWasFirst:
+        kept = attempt.find()
+        if kept is None:
+            raise Conflict("idempotency_in_progress", "Ask again shortly.") from None
+        return kept_answer(kept)
+
+
+def attempt_of(principal: Principal, tool: Tool, given: Keyed) -> Attempt:
+    """Keys are a store's and a tool's: another store's key is unknown."""
+    namespace = hashlib.sha256(b"mcp")
+    for part in (str(principal.actor.store_id), tool.name, given.idempotency_key):
+        namespace.update(part.encode() + b"\0")
+    content = given.model_dump(mode="json")
+    return Attempt(principal.actor, namespace.digest(), hashlib.sha256(canonical(content)).digest())
+
+
+def kept_answer(answer: Answer) -> dict[str, Any]:
+    if not answer.body:
+        raise Conflict("already_done", "This was done before; its answer is not kept any more.")
+    kept: dict[str, Any] = orjson.loads(answer.body)
+    return kept
+
+
+def ask_first(
+    principal: Principal, tool: Tool, arguments: Mapping[str, Any], given: Any
+) -> dict[str, Any]:
+    """Leave the call to a person of the store; the same key asks only once."""
+
+    def ask() -> dict[str, Any]:
+        attempt = attempt_of(principal, tool, given)
+        if (kept := attempt.find()) is not None:
+            return kept_answer(kept)
+        attempt.lock()
+        row = PendingAction.objects.create(
+            store_id=principal.actor.store_id,
+            agent_id=principal.agent_id,
+            tool=tool.name,
+            arguments=dict(arguments),
+            scope=" ".join(sorted(principal.scopes)),
+        )
+        answer = {"status": "pending_approval", "id": str(row.pk)}
+        attempt.store(Answer(202, {}, orjson.dumps(answer)))
+        return answer
+
+    return in_transaction(ask)
+
+
+def within_size(answer: dict[str, Any]) -> dict[str, Any]:
+    if len(orjson.dumps(answer)) > MAX_RESULT:
+        raise Refusal("result_too_large", "The answer is too large: ask for fewer items.")
+    return answer
+
+
+SNAKE = re.compile(r"(?<=[a-z0-9])([A-Z])")
+
+
+def sentence(refusal: Refusal) -> str:
+    """A refusal as a model can act on it: what is wrong, where, and what is so now."""
+    said = [refusal.message]
+    for path, faults in refusal.errors.items():
+        told = [one for one in faults if one != refusal.message]
+        if told and path not in ("_", ""):
+            name = SNAKE.sub(lambda match: "_" + match[1].lower(), path)
+            said.append(f"{name}: {' '.join(told)}")
+        elif told:
+            said.append(" ".join(told))
+    current = refusal.details.get("current")
+    if isinstance(current, Mapping):
+        said.append("Now: " + ", ".join(f"{k} {v}" for k, v in current.items()) + ".")
+    if allowed := refusal.details.get("allowed"):
+        said.append("Allowed: " + ", ".join(map(str, allowed)) + ".")
+    if "attemptsLeft" in refusal.details:
+        said.append(f"Tries left: {refusal.details['attemptsLeft']}.")
+    if "retryAfterSeconds" in refusal.details:
+        said.append(f"Try again in {refusal.details['retryAfterSeconds']} seconds.")
+    return " ".join(said)

@@ -1,0 +1,92 @@
+"""What django-oauth-toolkit decides otherwise than an MCP server must (mcp.md, section 4)."""
+
+import json
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from oauth2_provider.oauth2_validators import OAuth2Validator
+from oauthlib.oauth2.rfc6749 import errors
+
+from integrations.mcp.oauth.agents import end_grant
+from integrations.mcp.oauth.models import Grant
+from storeplatform.kernel.audit import audit
+
+
+class Validator(OAuth2Validator):
+    """Tokens for one resource and one store; a code's replay ends what the code gave."""
+
+    def _validate_resource_uris(self, request: Any, resources: Any) -> None:
+        if any(resource != settings.MCP_RESOURCE for resource in resources):
+            raise errors.CustomOAuth2Error(
+                error="invalid_target", description="There is no such resource.", request=request
+            )
+
+    def _check_and_set_request_resource(self, request: Any) -> None:
+        super()._check_and_set_request_resource(request)
+        request.resource = request.resource or [settings.MCP_RESOURCE]
+
+    def _create_authorization_code(self, request: Any, code: Any, expires: Any = None) -> Any:
+        request.resource = [settings.MCP_RESOURCE]
+        with transaction.atomic():
+            grant = super()._create_authorization_code(request, code, expires)
+            grant.agent, grant.store_id = request.agent, request.agent.store_id
+            grant.save(update_fields=["agent", "store"])
+        return grant
+
+    def validate_code(
+        self, client_id: str, code: str, client: Any, request: Any, *args: Any, **kwargs: Any
+    ) -> bool:
+        """The grant stays locked until its tokens are stored: two at once are a replay."""
+        grant = (
+            Grant.objects.select_for_update()
+            .select_related("application", "user")
+            .filter(code=code, application=client)
+            .first()
+        )
+        if grant is None or grant.is_expired() or grant.agent_id is None:
+            return False
+        if grant.used_at:
+            end_grant(grant)
+            return False
+        request.scopes = grant.scope.split()
+        request.user = grant.user
+        request.claims = json.loads(grant.claims or "{}")
+        request.grant = grant
+        return True
+
+    def invalidate_authorization_code(
+        self, client_id: str, code: str, request: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        Grant.objects.filter(code=code, application=request.client).update(used_at=timezone.now())
+
+    def _create_access_token(
+        self, expires: Any, request: Any, token: Any, source_refresh_token: Any = None
+    ) -> Any:
+        made = super()._create_access_token(expires, request, token, source_refresh_token)
+        self.hand_to_agent(made, source_refresh_token or request.grant)
+        return made
+
+    def _create_refresh_token(
+        self, request: Any, refresh_token_code: str, access_token: Any, previous_refresh_token: Any
+    ) -> Any:
+        made = super()._create_refresh_token(
+            request, refresh_token_code, access_token, previous_refresh_token
+        )
+        self.hand_to_agent(made, previous_refresh_token or request.grant)
+        return made
+
+    def hand_to_agent(self, token: Any, source: Any) -> None:
+        """The store and agent of a token are those of the code or token that it came from."""
+        token.store_id, token.agent_id = source.store_id, source.agent_id
+        token.grant_id = source.pk if isinstance(source, Grant) else source.grant_id
+        token.save(update_fields=["store", "agent", "grant"])
+
+    def validate_refresh_token(
+        self, refresh_token: str, client: Any, request: Any, *args: Any, **kwargs: Any
+    ) -> bool:
+        good: bool = super().validate_refresh_token(refresh_token, client, request, *args, **kwargs)
+        if not good:
+            audit("oauth.refresh_refused", target=getattr(client, "client_id", ""))
+        return good

@@ -1,0 +1,3 @@
+from tests.browser import install
+
+install()

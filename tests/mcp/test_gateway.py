@@ -1,0 +1,413 @@
+"""Every row of the table of mcp.md, section 5, on a real server of two workers."""
+
+import json
+import re
+from datetime import timedelta
+
+import httpx
+import pytest
+from django.utils import timezone
+
+from integrations.mcp.models import AgentCall
+from integrations.mcp.oauth.models import Agent, RefreshToken
+from store_modules.orders.models import Order
+from store_modules.stores.models import Membership, Store
+from tests.clients import client_of
+from tests.factories import a_member, a_product, a_store, an_order_body
+from tests.mcp.agents import Wire, a_token, an_agent
+
+FIRST = 'scope="store:read catalog:read orders:read"'
+
+
+@pytest.fixture
+def agent(shop):
+    return an_agent(shop)
+
+
+@pytest.fixture
+def wire(server, agent, settings):
+    """An agent with every scope. Tokens are made for the server's own address."""
+    settings.MCP_RESOURCE = server.mcp
+    return Wire(server.mcp, a_token(agent))
+
+
+def challenge(server, *parts):
+    document = f"{server.url}/.well-known/oauth-protected-resource/api/v1/store/mcp"
+    return "Bearer " + ", ".join([*parts, f'resource_metadata="{document}"'])
+
+
+def test_without_credentials_the_challenge_names_no_error(server, wire):
+    wire.token = None
+
+    answer = wire.call("list_products")
+
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == challenge(server, FIRST)
+    assert answer.content == b""
+
+
+def expired(agent, settings):
+    return a_token(agent, expires=timezone.now() - timedelta(seconds=1))
+
+
+def of_another_resource(agent, settings):
+    return a_token(agent, resource=[settings.MCP_RESOURCE + "/more"])
+
+
+def of_no_resource(agent, settings):
+    return a_token(agent, resource=[])
+
+
+def of_two_resources(agent, settings):
+    return a_token(agent, resource=[settings.MCP_RESOURCE, "https://other.example/"])
+
+
+def revoked(agent, settings):
+    token = a_token(agent)
+    Agent.objects.update(revoked_at=timezone.now())
+    return token
+
+
+def without_membership(agent, settings):
+    Membership.objects.all().delete()
+    return a_token(agent)
+
+
+def of_a_disabled_member(agent, settings):
+    Membership.objects.update(status="disabled")
+    return a_token(agent)
+
+
+def of_an_inactive_user(agent, settings):
+    agent.user.is_active = False
+    agent.user.save()
+    return a_token(agent)
+
+
+def of_a_suspended_store(agent, settings):
+    Store.objects.update(status="suspended")
+    return a_token(agent)
+
+
+def a_refresh_token(agent, settings):
+    from oauth2_provider.models import set_token_value
+
+    row = RefreshToken(
+        user=agent.user, application=agent.application, agent=agent, store_id=agent.store_id
+    )
+    set_token_value(row, "refresh-me")
+    row.save()
+    return "refresh-me"
+
+
+def a_dashboard_token(agent, settings):
+    return client_of(agent.store).headers["Authorization"].removeprefix("Bearer ")
+
+
+def unknown(agent, settings):
+    return "never-issued"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        unknown, expired, of_another_resource, of_no_resource, of_two_resources, revoked,
+        without_membership, of_a_disabled_member, of_an_inactive_user, of_a_suspended_store,
+        a_refresh_token, a_dashboard_token,
+    ],
+    ids=lambda make: make.__name__,
+)  # fmt: skip
+def test_whatever_is_wrong_with_a_token_the_answer_is_one(server, wire, agent, settings, make):
+    wire.token = make(agent, settings)
+
+    answer = wire.call("list_products")
+
+    assert answer.status_code == 401
+    wanted = challenge(server, 'error="invalid_token"', FIRST)
+    assert answer.headers["www-authenticate"] == wanted
+    assert answer.content == b""
+
+
+def test_a_token_of_an_agent_is_none_of_the_rest_surface(server, wire):
+    for path in ("store/products", "store/integrations/orders", "auth/me"):
+        answer = httpx.get(
+            f"{server.url}/api/v1/{path}", headers={"Authorization": f"Bearer {wire.token}"}
+        )
+        assert answer.status_code == 401, path
+
+
+def test_a_call_that_needs_more_names_every_scope_at_once(server, wire, agent):
+    wire.token = a_token(agent, scopes=["catalog:read"])
+
+    answer = wire.call("adjust_inventory", {"sku": "x"})
+
+    assert answer.status_code == 403
+    assert answer.headers["www-authenticate"] == challenge(
+        server, 'error="insufficient_scope"', 'scope="catalog:read inventory:write"'
+    )
+    assert AgentCall.objects.get().outcome == "insufficient_scope"
+
+
+def test_a_resource_that_needs_more_is_refused_alike(wire, agent):
+    wire.token = a_token(agent, scopes=["catalog:read"])
+
+    answer = wire.post("resources/read", {"uri": "store://profile"})
+
+    assert answer.status_code == 403
+    assert 'scope="store:read catalog:read"' in answer.headers["www-authenticate"]
+
+
+@pytest.mark.parametrize("era", ["2026-07-28", "2025-11-25", ""])
+def test_the_scope_is_decided_by_the_body_not_by_a_header(wire, agent, era):
+    wire.token = a_token(agent, scopes=["catalog:read"])
+
+    answer = wire.call("adjust_inventory", {}, era=era, headers={"mcp-name": "list_products"})
+
+    assert answer.status_code == 403
+
+
+def test_write_includes_read(wire, agent):
+    wire.token = a_token(agent, scopes=["catalog:write"])
+
+    assert wire.result("list_products") == {"items": [], "next_cursor": None, "has_more": False}
+
+
+@pytest.mark.parametrize("where", ["query", "body"])
+def test_a_token_elsewhere_is_ignored(wire, where):
+    token, wire.token = wire.token, None
+    if where == "query":
+        wire.url += f"?access_token={token}"
+
+    answer = wire.post("tools/list", {"access_token": token} if where == "body" else {})
+
+    assert answer.status_code == 401
+
+
+def test_what_the_role_forbids_is_told_and_no_consent_asked_for(wire, shop, agent):
+    member = a_member(shop, denies=["inventory.write"])
+    limited = an_agent(shop, member=member, application=agent.application)
+    wire.token = a_token(limited, scopes=["inventory:write"])
+
+    said = wire.refusal("adjust_inventory", sku="X")
+    wire.token = a_token(limited, scopes=["catalog:read"])
+    again = wire.refusal("adjust_inventory", sku="X")
+
+    assert said == again == "Your role in this store does not allow this."
+    names = [t["name"] for t in wire.post("tools/list").json()["result"]["tools"]]
+    assert "adjust_inventory" not in names
+    assert "list_inventory" in names
+
+
+def until_limited(wire, tool):
+    """The answers up to the first 429; a slow machine gets a few more of the others."""
+    answers = [wire.call(tool)]
+    while answers[-1].status_code != 429 and len(answers) < 300:
+        answers.append(wire.call(tool))
+    return answers
+
+
+def test_over_the_limit_says_when_to_come_back(django_db_setup, shop, agent, settings):
+    from tests.servers import RunningServer
+
+    limited = RunningServer(workers=2, RATE_LIMITS="on")
+    try:
+        settings.MCP_RESOURCE = f"http://localhost:{limited.port}/api/v1/store/mcp"
+        wire = Wire(settings.MCP_RESOURCE, a_token(agent))
+        answers = until_limited(wire, "list_products")
+        writes = Wire(settings.MCP_RESOURCE, a_token(agent))
+        written = until_limited(writes, "add_order_note")
+        stranger = Wire(settings.MCP_RESOURCE, "wrong")
+        failures = until_limited(stranger, "list_products")
+    finally:
+        limited.stop()
+
+    for many, least in ((answers, 60), (written, 10), (failures, 30)):
+        assert many[-1].status_code == 429
+        assert len(many) > least
+        assert int(many[-1].headers["retry-after"]) >= 1
+        assert many[-1].json()["code"] == "rate_limited"
+    assert answers[0].status_code == written[0].status_code == 200
+    assert failures[0].status_code == 401
+
+
+def test_an_unknown_version_is_refused_by_its_code(wire):
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2031-01-01",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}}
+
+    answer = wire.post(
+        "tools/list",
+        content=json.dumps(body).encode(),
+        headers={"mcp-protocol-version": "2031-01-01"},
+    )
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == -32022
+
+
+def test_a_version_that_differs_from_its_header_is_refused(wire):
+    answer = wire.post("tools/list", headers={"mcp-protocol-version": "2031-01-01"})
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] in (-32022, -32020)
+
+
+def test_headers_that_disagree_with_the_body_are_refused(wire):
+    answer = wire.call("list_products", headers={"mcp-name": "get_order"})
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == -32020
+
+
+def test_an_unknown_method_is_not_found(wire):
+    answer = wire.post("tools/burn")
+
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == -32601
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("tools/call", {"name": "burn_store", "arguments": {}}),
+        ("prompts/get", {"name": "nothing", "arguments": {}}),
+        ("resources/read", {"uri": "store://secrets"}),
+        ("resources/read", {"uri": "product://01890000-0000-7000-8000-000000000000"}),
+    ],
+)
+@pytest.mark.parametrize("era", ["2026-07-28", "2025-11-25"])
+def test_what_does_not_exist_is_an_invalid_parameter(wire, method, params, era):
+    answer = wire.post(method, params, era=era)
+
+    assert answer.json()["error"]["code"] == -32602
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "said"),
+    [
+        ("list_products", {"limit": 101}, "limit: It must be at most 100."),
+        ("list_products", {"limit": True}, "limit: It must be a whole number."),
+        ("list_products", {"store_id": "x"}, "store_id: There is no such argument."),
+        ("search_products", {}, "query: It is required."),
+        ("get_product", {"id": "7"}, "id: It must be an id as the tools give them."),
+        ("get_order", {}, "Give either id or number."),
+        ("get_order", {"number": "ORD-1"}, "try search_orders"),
+        ("get_customer", {"id": "01890000-0000-7000-8000-000000000000"}, "try search_customers"),
+        ("list_products", {"cursor": "AAAA"}, "begin again without it"),
+        ("list_areas", {"province": "XX"}, "list_provinces has the codes"),
+        ("get_analytics_summary", {"from": "2024-01-01", "to": "2026-01-01"}, "at most 366 days"),
+    ],
+)  # fmt: skip
+def test_bad_arguments_are_told_in_a_sentence(wire, tool, arguments, said):
+    answer = wire.refusal(tool, **arguments)
+
+    assert said in answer
+    assert not re.search(r"pydantic|Traceback|SELECT|http", answer)
+
+
+def test_a_fault_of_ours_names_only_a_reference(wire, shop):
+    order = client_of(shop).post("/orders", an_order_body(shop, (a_product(shop), 1))).json()
+    Order.objects.update(province_code="IQ-BG")
+    from django.db import connection
+
+    with connection.cursor() as cursor:  # a table that is away
+        cursor.execute("ALTER TABLE orders_orderpayment RENAME TO away")
+    try:
+        answer = wire.call("get_order", {"id": order["id"]})
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE away RENAME TO orders_orderpayment")
+
+    error = answer.json()["error"]
+    assert error["code"] == -32603
+    assert re.fullmatch(r"Internal error; reference req_[0-9a-f]{32}\.", error["message"])
+    assert AgentCall.objects.get().outcome == "internal_error"
+
+
+# Before the bearer
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
+def test_only_post_is_served(server, shop, method):
+    answer = httpx.request(method, server.mcp)
+
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "POST"
+
+
+def test_a_preflight_needs_no_credential_but_an_origin_of_ours(server, shop):
+    ours = httpx.options(server.mcp, headers={"origin": server.url})
+    other = httpx.options(server.mcp, headers={"origin": "https://evil.example"})
+
+    assert ours.status_code == 204
+    assert ours.headers["access-control-allow-origin"] == server.url
+    assert "authorization" in ours.headers["access-control-allow-headers"].lower()
+    assert other.status_code == 403
+
+
+def test_another_origin_is_refused_before_the_token_is_read(wire):
+    wire.token = None
+
+    assert wire.call("x", headers={"origin": "https://evil.example"}).status_code == 403
+
+
+def test_another_host_is_refused(wire):
+    assert wire.call("list_products", headers={"host": "evil.example"}).status_code == 400
+
+
+def test_a_body_has_a_limit(wire):
+    answer = wire.post("tools/list", content=b"{" + b" " * 2**20 + b"}")
+
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"null", b'"x"', b"[" * 5000])
+def test_what_is_no_single_request_is_refused_in_the_protocols_words(wire, content):
+    for era in ("2026-07-28", "2025-11-25"):
+        answer = wire.post("tools/list", content=content, era=era)
+        assert answer.status_code == 400
+        assert answer.json()["error"]["code"] in (-32700, -32600, -32602)
+
+
+# Isolation
+
+
+def test_another_stores_rows_do_not_exist(wire, shop):
+    other = a_store()
+    product = a_product(other)
+    order = client_of(other).post("/orders", an_order_body(other, (product, 1))).json()
+
+    for tool, arguments in (
+        ("get_product", {"id": str(product.pk)}),
+        ("get_product", {"sku": product.sku}),
+        ("get_order", {"id": order["id"]}),
+        ("get_order", {"number": order["number"]}),
+        ("add_order_note", {"id": order["id"], "text": "x", "idempotency_key": "note-00001"}),
+        ("update_product", {"id": str(product.pk), "version": 1, "name": "stolen"}),
+    ):
+        missing = {**arguments, "id": "01890000-0000-7000-8000-000000000000"}
+        missing = missing if "id" in arguments else {next(iter(arguments)): "NOPE-1"}
+        assert wire.refusal(tool, **arguments) == wire.refusal(tool, **missing)
+    assert wire.result("list_products")["items"] == []
+    assert wire.result("search_orders")["items"] == []
+    uri = f"product://{product.pk}"
+    assert wire.post("resources/read", {"uri": uri}).json()["error"]["code"] == -32602
+
+
+def test_a_cursor_of_another_store_is_unknown(wire, shop, settings):
+    other = a_store()
+    for store in (shop, other):
+        for _ in range(3):
+            a_product(store)
+    mine = wire.result("list_products", limit=2)
+    stranger = Wire(wire.url, a_token(an_agent(other)))
+
+    said = stranger.refusal("list_products", limit=2, cursor=mine["next_cursor"])
+
+    assert "begin again without it" in said
+    assert len(wire.result("list_products", limit=2, cursor=mine["next_cursor"])["items"]) == 1
+    assert "begin again" in wire.refusal(
+        "list_products", limit=2, in_stock=True, cursor=mine["next_cursor"]
+    )

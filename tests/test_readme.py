@@ -1,0 +1,73 @@
+"""The README's commands, and its table of settings, hold."""
+
+import os
+import re
+import subprocess
+import sys
+
+from django.conf import settings
+
+from storeplatform.settings import Environment
+from tests.clients import key_client_of
+from tests.factories import a_product, a_store
+from tests.servers import ROOT, RunningServer
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+def test_the_first_call_and_the_first_order_work_as_pasted(parallel, tmp_path):
+    store = a_store()
+    a_product(store, sku="TEA-500")
+    key = key_client_of(store).headers["X_API_Key"]
+    codes = tmp_path / "otp.jsonl"
+    server = RunningServer(
+        workers=1, PUBLIC_ORIGIN=settings.PUBLIC_ORIGIN, OTP_PROVIDER="file", OTP_FILE=str(codes)
+    )
+    first_call = next(block for block in BLOCKS if "export STORE_URL" in block)
+    first_order = next(block for block in BLOCKS if "orders/storefront" in block)
+    program = re.sub(r"(?m)^export STORE_.*\n", "", first_call) + "\necho\n" + first_order
+    try:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", program],
+            env=os.environ
+            | {"STORE_URL": server.url, "STORE_API_KEY": key, "OTP_FILE": str(codes)},
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        server.stop()
+
+    assert done.returncode == 0, done.stderr
+    products, sent, number = done.stdout.split("\n")[0:1] + done.stdout.split("\n")[-3:-1]
+    assert "TEA-500" in products
+    assert "expiresIn" in sent or "sent" in sent
+    assert number == "ORD-1001"
+
+
+def test_every_command_and_place_that_it_names_exists():
+    targets = set(re.findall(r"^([a-z-]+):.*##", MAKEFILE, re.MULTILINE))
+    named = set(re.findall(r"\bmake[ \n]([a-z][a-z-]+)", README))
+    commands = set(re.findall(r"manage\.py ([a-z_]+)", README))
+    known = subprocess.run(
+        [sys.executable, "-W", "ignore", "manage.py", "help", "--commands"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    links = re.findall(r"\]\(([^)#]+)", README)
+
+    assert named <= targets
+    assert commands <= set(known)
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_its_settings_are_the_codes():
+    table = README.partition("## Settings")[2].partition("\n## ")[0]
+    named = {
+        name.split("__")[0]
+        for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", cell)
+    }
+    real = set(Environment.model_fields)
+
+    assert named <= real
