@@ -25,8 +25,11 @@ CLASSES = {"start", "center", "end", "bold", "big", "huge", "muted"}
 TABLES = ("plain", "rows")  # else with lines around every cell
 SHADES = ("fill", "dark")
 QR_SIZES = range(10, 81)  # millimetres
+PERCENT = range(101)
 MAX_BLOCKS = 20_000
 MAX_CODE = 200  # characters
+MAX_CODES = 200  # on a page
+MAX_DEPTH = 10  # of tables in tables
 
 
 @dataclass(slots=True)
@@ -101,7 +104,7 @@ class Reader(HTMLParser):
         self.tables: list[Table] = []
         self.open: Text | None = None
         self.skipping = 0
-        self.count = 0
+        self.count = self.codes = 0
 
     def place(self, block: Block) -> None:
         self.count += 1
@@ -136,6 +139,8 @@ class Reader(HTMLParser):
             table = Table(kind=chosen(given, TABLES) or "grid")
             self.place(table)
             self.tables.append(table)
+            if len(self.tables) > MAX_DEPTH:
+                raise TooLong
         elif tag == "tr" and self.tables:
             self.tables[-1].rows.append([])
         elif tag in ("td", "th") and self.tables and self.tables[-1].rows:
@@ -147,14 +152,15 @@ class Reader(HTMLParser):
         if value and (tag == "qr" or is_bars):
             align = next((word for word in ("start", "end") if word in classes), "center")
             code = Code(value, tag == "qr", align)
-            if size.isdigit() and int(size) in QR_SIZES:
-                code.size = int(size)
+            code.size = size_of(size, QR_SIZES) or code.size
+            self.codes += 1
+            if self.codes > MAX_CODES:
+                raise TooLong
             self.place(code)
 
     def open_cell(self, tag: str, given: dict[str, str], classes: frozenset[str]) -> None:
-        width = given.get("width", "").rstrip("%")
-        percent = float(width) if width.isdigit() and int(width) <= 100 else 0
-        cell = Cell(width=percent, is_head=tag == "th", shade=chosen(given, SHADES))
+        width = size_of(given.get("width", "").rstrip("%"), PERCENT)
+        cell = Cell(width=width, is_head=tag == "th", shade=chosen(given, SHADES))
         self.tables[-1].rows[-1].append(cell)
         self.open = Text("", tag, classes)
         self.place(self.open)
@@ -181,6 +187,12 @@ class Reader(HTMLParser):
 
     def close_text(self) -> None:
         self.open = None
+
+
+def size_of(digits: str, allowed: range) -> int:
+    """A number as an attribute has it; 0 for what is none or is not allowed."""
+    number = int(digits) if digits.isdecimal() and len(digits) <= 3 else 0
+    return number if number in allowed else 0
 
 
 def chosen(given: dict[str, str], words: Sequence[str]) -> str:

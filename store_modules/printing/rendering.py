@@ -1,18 +1,22 @@
 """From a template and an order to blocks: Liquid under limits, with no way out of the page."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from functools import cache
+from functools import cache, lru_cache
+from math import prod
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from babel.numbers import get_currency_symbol
-from liquid import Environment
-from liquid.exceptions import LiquidError
+from liquid import BoundTemplate, Environment, RenderContext
+from liquid.ast import Node
+from liquid.builtin.expressions.primitive import RangeLiteral
+from liquid.exceptions import FilterValueError, LiquidError, ResourceLimitError
+from liquid.expression import Expression
 
 from store_modules.cashier.drawer import settings_of_till
 from store_modules.cashier.serializers import SaleSerializer
@@ -64,10 +68,69 @@ MUST_SHOW = (Type.SHIPPING_LABEL, Type.RECEIPT)
 LEFT_TO_RIGHT = "\u200e"  # a mark that keeps a number's sign before it among Arabic words
 
 
+MAX_LOOPS = 10_000
+MAX_WORK = 500_000  # a name looked up is 1, a filter the product of its operands' lengths
+MAX_DIGITS = 30
+
+
+class Frugal(RenderContext):
+    """A render that does a bounded amount of work."""
+
+    left = MAX_WORK
+
+    def spend(self, work: int) -> None:
+        self.left -= work
+        if self.left < 0:
+            raise ResourceLimitError("It does too much work.", token=None)
+
+    def get(self, *path: Any, **options: Any) -> object:
+        self.spend(1)
+        return super().get(*path, **options)
+
+    def assign(self, key: str, val: Any) -> None:
+        self.spend(1)
+        super().assign(key, val)
+
+    def filter(self, name: str, token: Any) -> Callable[..., object]:
+        apply = super().filter(name, token)
+
+        def paid(*operands: Any, **options: Any) -> object:
+            self.spend(10 + prod(map(length_of, (*operands, *options.values()))))
+            try:
+                return apply(*operands, **options)
+            except (ArithmeticError, ValueError) as error:
+                raise FilterValueError(f"{name}: {error}", token=token) from None
+
+        return paid
+
+
+def length_of(operand: Any) -> int:
+    if isinstance(operand, int):
+        return operand.bit_length() // 8 + 1
+    return len(operand) + 1 if isinstance(operand, str | list | tuple | range) else 1
+
+
+class FrugalTemplate(BoundTemplate):
+    context_class = Frugal
+
+
+class ShortRange(RangeLiteral):
+    """A range that is no longer than a loop may run, wherever it is used."""
+
+    __slots__ = ()
+
+    def _make_range(self, start: Any, stop: Any) -> range:
+        made = super()._make_range(start, stop)
+        if made.stop - made.start > MAX_LOOPS:
+            raise ResourceLimitError("A range is too long.", token=self.token)
+        return made
+
+
 class Limited(Environment):
     """Liquid that cannot run for long or write much."""
 
-    loop_iteration_limit = 10_000
+    template_class = FrugalTemplate
+    loop_iteration_limit = MAX_LOOPS
     output_stream_limit = 1_000_000
     local_namespace_limit = 100_000
     context_depth_limit = 20
@@ -82,6 +145,8 @@ def money(amount: Any, sign: str = "") -> str:
     try:
         number = Decimal(str(amount))
     except InvalidOperation:
+        return str(amount)
+    if not number.is_finite() or abs(number.adjusted()) > MAX_DIGITS:
         return str(amount)
     return f"{LEFT_TO_RIGHT}{sign}{number:,f}" if sign and number else f"{number:,f}"
 
@@ -138,8 +203,7 @@ def refuse(line: int, message: str) -> Refusal:
 def check_template(body: str) -> None:
     """Raises Refusal `invalid_template` with the line at fault: syntax, or an unknown variable."""
     try:
-        template = LIQUID.from_string(body)
-        used = template.analyze()
+        used = parsed(body).analyze()
     except LiquidError as error:
         raise refuse(line_of(error), str(error.args[0] if error.args else error)) from None
     names = known_names()
@@ -173,9 +237,28 @@ def line_of(error: LiquidError) -> int:
     return int(source.count("\n", 0, index)) + 1 if source else 1
 
 
-@cache
-def compiled(body: str) -> Any:
-    return LIQUID.from_string(body)
+def parsed(body: str) -> BoundTemplate:
+    """Raises LiquidError."""
+    template = LIQUID.from_string(body)
+    shorten(template.nodes, RenderContext(template))
+    return template
+
+
+def shorten(nodes: Iterable[Node], context: RenderContext) -> None:
+    """Make every range a ShortRange: the parser knows no other class than its own."""
+    for node in nodes:
+        waiting: list[Expression] = list(node.expressions())
+        while waiting:
+            one = waiting.pop()
+            if type(one) is RangeLiteral:
+                one.__class__ = ShortRange
+            waiting += one.children()
+        shorten(node.children(context), context)
+
+
+@lru_cache(maxsize=256)
+def compiled(body: str) -> BoundTemplate:
+    return parsed(body)
 
 
 def built_in(kind: str, language: str, paper: str | None = None) -> Design:

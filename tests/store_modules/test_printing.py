@@ -98,13 +98,50 @@ def test_a_template_makes_html_without_a_way_out(api, order):
     assert "sandbox" in page["Content-Security-Policy"]
 
 
-def test_a_template_that_runs_too_long_is_refused(api, order):
-    body = "{% for a in (1..9999) %}{% for b in (1..9999) %}x{% endfor %}{% endfor %}"
+MANY_LETTERS = "{% assign x = '" + "a," * 20_000 + "' %}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{% for a in (1..9999) %}{% for b in (1..9999) %}x{% endfor %}{% endfor %}",
+        "{% assign r = (1..99999999999) %}{{ r | join: ',' }}",
+        "{{ (1..99999999999) | sum }}",
+        "{% if (1..99999999999) contains 'x' %}y{% endif %}",
+        "{% for a in (1..99999999999) reversed %}x{% endfor %}",
+        "{% for a in (1..99999999999) limit: 1 offset: 9999999999 %}x{% endfor %}",
+        MANY_LETTERS + "{{ x | replace: 'a', x | replace: 'a', x | size }}",
+        MANY_LETTERS + "{{ x | split: ',' | join: x | size }}",
+        MANY_LETTERS + "{% for a in (1..9999) %}{{ x | upcase | size }}{% endfor %}",
+        "{% for a in (1..9999) %}" + "{% assign b = a %}" * 3_000 + "{% endfor %}",
+        "{% for a in (1..3000) %}<qr value='x'>{% endfor %}",
+        "<table><tr><td>" * 4_000,
+        "{{ '1e400' | floor }}",
+        "{{ 99999999999999 | date: '%Y' }}",
+    ],
+)
+def test_a_template_that_takes_too_much_is_refused_soon(api, order, body):
     made = a_template(api, body=body).json()
 
+    began = time.process_time()
     refused = api.post(f"/print-templates/{made['id']}/render", {"orderId": order["id"]})
 
     assert (refused.status_code, refused.json()["code"]) == (400, "invalid_template")
+    assert time.process_time() - began < 3
+
+
+def test_odd_numbers_in_a_template_stay_as_they_are(api, order):
+    body = (
+        "<p>{{ '1e999999999' | money }} {% for a in (1..order.itemsCount) %}{{ a }}{% endfor %}</p>"
+        "<table><tr><td width='²'>x</td></tr></table><qr value='x' size='²'>"
+        f"<qr value='x' size='{'9' * 5000}'>"
+    )
+    made = a_template(api, body=body).json()
+
+    page = api.post(f"/print-templates/{made['id']}/render", {"orderId": order["id"]})
+
+    assert page.status_code == 200, page.content
+    assert "1e999999999 12" in page.content.decode()
 
 
 def test_another_stores_order_is_not_printed(api, order):
