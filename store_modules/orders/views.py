@@ -340,12 +340,15 @@ class Orders(ListModelMixin, StoreScoped[Order]):
         ref = Query(request.query_params).get("ref").strip()
         if not 1 <= len(ref) <= 100:
             raise refusal("ref", "1 to 100 characters.")
-        return self.by_external_ref(request, ref)
+        return self.answer_of(ref)
 
     @action(detail=False, methods=["get"], url_path=r"by-external-ref/(?P<ref>.{1,100})")
     def by_external_ref(self, request: Request, ref: str) -> Response:
-        order = self.get_queryset().filter(external_ref=ref).values_list("pk", flat=True).first()
-        return self.answer(order)
+        return self.answer_of(ref)
+
+    def answer_of(self, external_ref: str) -> Response:
+        wanted = self.get_queryset().filter(external_ref=external_ref)
+        return self.answer(wanted.values_list("pk", flat=True).first())
 
 
 class OrderViewSet(Orders):
