@@ -225,8 +225,7 @@ class OperationSchema(AutoSchema):
         done = {"description": "Done.", "content": {"application/json": {"schema": schema}}}
         answers = dict.fromkeys(self.statuses(), done)
         if "400" in answers:  # as a bulk call of which nothing was stored
-            refused = {"schema": {"$ref": "#/components/schemas/Problem"}}
-            content = {**done["content"], "application/problem+json": refused}  # type: ignore[dict-item]
+            content = done["content"] | problem_response("400")["content"]
             answers["400"] = {"description": PROBLEMS["400"], "content": content}
         return {**bodies, **answers}
 
