@@ -340,7 +340,9 @@ class Orders(ListModelMixin, StoreScoped[Order]):
         ref = Query(request.query_params).get("ref").strip()
         if not 1 <= len(ref) <= 100:
             raise refusal("ref", "1 to 100 characters.")
-        return self.by_external_ref(request, ref)
+        return self.answer(
+            self.get_queryset().filter(external_ref=ref).values_list("pk", flat=True).first()
+        )
 
     @action(detail=False, methods=["get"], url_path=r"by-external-ref/(?P<ref>.{1,100})")
     def by_external_ref(self, request: Request, ref: str) -> Response:
@@ -532,6 +534,7 @@ def quote_body(priced: quoting.Quote) -> dict[str, Any]:
 class OrderStatuses(StoreScoped[Order]):
     """The codes, their names in three languages, and where each may go next."""
 
+    is_whole_list = True
     answers = {"list": answers.StatusAnswer}
     permissions = {"list": "orders.read"}
     queryset = Order.objects.all()
