@@ -507,3 +507,12 @@ def test_amounts_beyond_all_measure_are_refused_and_are_no_fault(api, store):
     for answer in answers:
         assert answer.status_code == 400
         assert answer.json()["code"] in ("number_too_large", "max_value")
+
+
+def test_an_order_is_found_by_the_callers_own_number(key, store):
+    body = an_order_body(store, (a_product(store), 1), externalRef="A/17 ü")
+    made = key.post(ORDERS, body).json()
+
+    assert key.get(f"{ORDERS}/by-external-ref?ref=A%2F17+%C3%BC").json()["id"] == made["id"]
+    assert key.get(f"{ORDERS}/by-external-ref?ref=B").status_code == 404
+    assert key.get(f"{ORDERS}/by-external-ref").json()["errors"].keys() == {"ref"}
