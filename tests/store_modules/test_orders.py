@@ -368,6 +368,26 @@ def test_an_order_with_another_phone_is_another_customers(api, store, is_draft):
     assert counts == {"Sara": 0, "Ali": 1}
 
 
+@pytest.mark.parametrize(("price", "fee"), [(10_100, 0), (10_200, 0), (10_100, 1_300)])
+def test_the_rounding_goes_back_with_the_goods(api, store, price, fee):
+    api.put("/settings", {"cashRounding": "250"})
+    body = an_order_body(store, (a_product(store, price=price), 1), deliveryFee=fee)
+    order = api.post(ORDERS, body).json()
+    for to in ("confirmed", "shipped", "delivered"):
+        api.post(f"{ORDERS}/{order['id']}/transition", {"to": to})
+
+    request = api.post("/return-requests", {"orderId": order["id"]}).json()
+    for step in ("approve", "receive", "complete"):
+        api.post(f"/return-requests/{request['id']}/{step}")
+
+    back = api.get(f"{ORDERS}/{order['id']}").json()
+    assert (back["status"], back["currentTotal"]) == ("returned", str(fee))
+    due = int(back["amountPaid"]) - fee
+    assert back["amountDue"] == str(-due)
+    refund = {"amount": due, "method": "cash", "reason": "returned"}
+    assert api.post(f"{ORDERS}/{order['id']}/refunds", refund).status_code == 201
+
+
 def test_what_a_status_forbids_is_not_edited(api, store):
     product = a_product(store)
     order = api.post(ORDERS, an_order_body(store, (product, 1))).json()
