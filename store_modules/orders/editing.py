@@ -7,6 +7,7 @@ from uuid import UUID
 from django.db import transaction
 
 from store_modules.catalog import stock
+from store_modules.customers.models import Customer
 from store_modules.discounts import services as discounts
 from store_modules.orders.credits import count_for_customer
 from store_modules.orders.figures import counted_anew
@@ -23,7 +24,7 @@ from store_modules.orders.placement import (
     set_aside,
     store_customer,
 )
-from store_modules.orders.quoting import Quote, quote
+from store_modules.orders.quoting import Quote, quote, refuse
 from store_modules.orders.status import Status
 from store_modules.shipping.services import check_company
 from storeplatform.kernel.errors import Conflict
@@ -48,6 +49,7 @@ EDITABLE = {
     Status.SHIPPED: NOTES | {"address", "landmark", "delivery_lat", "delivery_lng"},
 }
 FINAL = {"internal_notes"}
+CARD = ("name", "primary_phone", "secondary_phone", "email")
 REPRICING = {
     "items", "payment_method", "delivery_fee", "delivery_fee_payer", "address_area_id",
     "fulfillment_type", "discount_code", "package_size_id", "delivery_mode",
@@ -66,6 +68,7 @@ def edit_order(actor: Actor, order_id: UUID, values: dict[str, Any]) -> Order:
     forbids is a Conflict `not_editable` with the fields."""
     order = locked_order(actor.store_id, order_id)
     items = list(order.items.all())
+    values = with_named_customer(actor.store_id, values)
     changed = {name: value for name, value in values.items() if differs(order, items, name, value)}
     forbidden = sorted(changed.keys() - EDITABLE.get(Status(order.status), FINAL))
     if forbidden:
@@ -83,6 +86,9 @@ def edit_order(actor: Actor, order_id: UUID, values: dict[str, Any]) -> Order:
     with counted_anew(order):
         for name in changed.keys() & PLAIN:
             setattr(order, name, changed[name])
+        if (order.delivery_lat is None) != (order.delivery_lng is None):
+            message = "Give delivery_lat and delivery_lng together or neither."
+            raise refuse("delivery_lat", "invalid", message)
         buyer_changed = "customer" in changed and store_buyer(actor, order, changed["customer"])
         if buyer_changed or changed.keys() & (REPRICING | PLACE):
             reprice(actor, order, items, changed)
@@ -93,6 +99,18 @@ def edit_order(actor: Actor, order_id: UUID, values: dict[str, Any]) -> Order:
     event_row(order, actor, OrderEvent.Kind.EDITED, data={"fields": fields}).save(force_insert=True)
     outbox_row(order, "order.updated").save(force_insert=True)
     return order
+
+
+def with_named_customer(store_id: UUID, values: dict[str, Any]) -> dict[str, Any]:
+    """The customer's card in place of the id of one."""
+    if "customer_id" not in values:
+        return values
+    others = {name: value for name, value in values.items() if name != "customer_id"}
+    found = Customer.objects.live().of(store_id).filter(primary_phone__isnull=False)
+    card = found.filter(pk=values["customer_id"]).values(*CARD).first()
+    if card is None:
+        raise refuse("customerId", "not_found", "There is no such customer in this store.")
+    return {**others, "customer": card}
 
 
 def differs(order: Order, items: list[OrderItem], name: str, value: Any) -> bool:

@@ -406,6 +406,30 @@ def test_what_a_status_forbids_is_not_edited(api, store):
     assert api.put(path, {"address": "x"}).status_code == 409
 
 
+def test_an_order_is_given_to_a_customer_by_id(api, store):
+    path = f"{ORDERS}/{api.post(ORDERS, an_order_body(store, (a_product(store), 1))).json()['id']}"
+    other, foreign = a_customer(store), a_customer(a_store())
+
+    given = api.put(path, {"customerId": str(other.pk)})
+    refused = api.put(path, {"customerId": str(foreign.pk)})
+
+    assert given.json()["customer"]["id"] == str(other.pk)
+    assert given.json()["customer"]["name"] == other.name
+    assert (refused.status_code, refused.json()["code"]) == (400, "not_found")
+    assert "customerId" in refused.json()["errors"]
+
+
+def test_a_point_on_the_map_is_edited_whole_or_not(api, store):
+    path = f"{ORDERS}/{api.post(ORDERS, an_order_body(store, (a_product(store), 1))).json()['id']}"
+    api.put(path, {"delivery_lat": 33.3, "delivery_lng": 44.4})
+
+    half = api.put(path, {"delivery_lng": None})
+
+    assert half.status_code == 400
+    assert "delivery_lat" in half.json()["errors"]
+    assert api.get(path).json()["delivery_lng"] is not None
+
+
 def test_a_draft_holds_no_stock_until_it_is_placed(api, store):
     product = a_product(store, quantity=5)
     draft = api.post(ORDERS, an_order_body(store, (product, 5), isDraft=True)).json()
