@@ -116,6 +116,7 @@ def start_server(log: Path) -> "subprocess.Popen[bytes]":
         "--workers", "2", "--no-access-log", "--http", "storeplatform.serving:Protocol",
         "--no-proxy-headers", "--loop", "uvloop", "--ws", "websockets-sansio",
         "--ws-per-message-deflate", "false", "--ws-ping-interval", "86400",
+        "--timeout-keep-alive", "75",
         "--log-level", "warning",
     ]  # fmt: skip
     with log.open("wb") as output:

@@ -3,13 +3,16 @@ import { createInterface } from "node:readline";
 import puppeteer from "puppeteer-core";
 
 let { executable, args = [] } = JSON.parse(process.argv[2]);
-if (!executable) {
+const isOwn = !executable;
+if (isOwn) {
   const { default: own } = await import("./chromium/node_modules/@sparticuz/chromium/build/esm/index.js");
   executable = await own.executablePath();
-  args = [...own.args, ...args];
+  // Windows with cookies of their own need processes of their own.
+  args = own.args.filter((one) => !["--single-process", "--no-zygote"].includes(one));
 }
 const browser = await puppeteer.launch({
   executablePath: executable,
+  headless: isOwn ? "shell" : true,
   args: ["--no-sandbox", "--disable-dev-shm-usage", "--force-color-profile=srgb", ...args],
 });
 const pages = new Map();
