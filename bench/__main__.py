@@ -429,4 +429,5 @@ def pgbench(own: LocalServers, store: dict[str, Any], connections: int) -> float
     return float(found.stdout.partition("tps = ")[2].split()[0])
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -33,7 +33,7 @@ FIRST = 1000  # the target's size for one event to many
 STORES = 100  # over which the sockets are spread for the message rate
 RATE = 50
 ROUNDS = 7
-JOINING = 64  # at once
+JOINING = 32  # at once
 HANDSHAKE = b'{"protocol":"json","version":1}\x1e'
 UPGRADE = (
     b"GET /hubs/store-conversations HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
@@ -115,7 +115,8 @@ def start_server(log: Path) -> "subprocess.Popen[bytes]":
         sys.executable, "-m", "uvicorn", "storeplatform.asgi:application", "--port", str(PORT),
         "--workers", "2", "--no-access-log", "--http", "storeplatform.serving:Protocol",
         "--no-proxy-headers", "--loop", "uvloop", "--ws", "websockets-sansio",
-        "--ws-per-message-deflate", "false", "--log-level", "warning",
+        "--ws-per-message-deflate", "false", "--ws-ping-interval", "86400",
+        "--log-level", "warning",
     ]  # fmt: skip
     with log.open("wb") as output:
         server = subprocess.Popen(command, stderr=output, stdout=output)
@@ -132,7 +133,7 @@ class Frames:
     """When messages came, over all sockets."""
 
     def __init__(self) -> None:
-        self.awaited = 0
+        self.awaited = self.lost = 0
         self.all_came = asyncio.Event()
         self.delays: list[float] | None = None
 
@@ -194,6 +195,7 @@ class Socket(asyncio.Protocol):
             self.answer.set_result(frame)
 
     def connection_lost(self, error: Exception | None) -> None:
+        self.frames.lost += 1
         if not self.answer.done():
             self.answer.set_exception(OSError("the server hung up"))
 
@@ -221,6 +223,9 @@ class Desk:
 
     async def call(self, path: str, body: dict[str, Any]) -> Any:
         answer = await self.web.post(self.base + path, json=body, headers=self.headers)
+        while answer.status_code == 503:  # busy: it says so when a queue is full
+            await asyncio.sleep(1)
+            answer = await self.web.post(self.base + path, json=body, headers=self.headers)
         if answer.status_code >= 300:
             raise SystemExit(f"{path}: {answer.status_code} {answer.text}")
         return answer.json()
@@ -241,7 +246,8 @@ async def measure(server: "subprocess.Popen[bytes]", made: list[dict[str, Any]])
     limits = httpx.Limits(max_connections=JOINING)
     async with httpx.AsyncClient(limits=limits, timeout=120) as web:
         desks = [Desk(web, one["headers"]) for one in made]
-        await asyncio.gather(*(desk.open() for desk in desks))
+        for desk in desks:
+            await desk.open()
         frames = Frames()
         # What the first of everything costs is no socket's own.
         sockets = [await joined(frames, desks[0]) for _ in range(20)]
@@ -288,7 +294,12 @@ async def one_to_all(
         frames.delays = []
         before = cpu_of(server)
         await desk.say()
-        await asyncio.wait_for(frames.all_came.wait(), 60)
+        try:
+            await asyncio.wait_for(frames.all_came.wait(), 60)
+        except TimeoutError:
+            raise SystemExit(
+                f"{frames.awaited} sockets did not hear the event; {frames.lost} were closed."
+            ) from None
         took.append(max(frames.delays))
         cost.append(cpu_of(server) - before)
         await asyncio.sleep(0.3)

@@ -8,10 +8,12 @@ from django.db import transaction
 
 from store_modules.catalog import stock
 from store_modules.discounts import services as discounts
+from store_modules.orders.credits import count_for_customer
 from store_modules.orders.figures import counted_anew
 from store_modules.orders.lifecycle import HOLDING
 from store_modules.orders.locking import locked_order
 from store_modules.orders.models import Channel, Order, OrderEvent, OrderItem, Source
+from store_modules.orders.money import owed_anew
 from store_modules.orders.placement import (
     amounts_of,
     discounts_of,
@@ -19,6 +21,7 @@ from store_modules.orders.placement import (
     item_rows,
     outbox_row,
     set_aside,
+    store_customer,
 )
 from store_modules.orders.quoting import Quote, quote
 from store_modules.orders.status import Status
@@ -80,10 +83,10 @@ def edit_order(actor: Actor, order_id: UUID, values: dict[str, Any]) -> Order:
     with counted_anew(order):
         for name in changed.keys() & PLAIN:
             setattr(order, name, changed[name])
-        if "customer" in changed:
-            store_buyer(order, changed["customer"])
-        if changed.keys() & (REPRICING | PLACE):
+        buyer_changed = "customer" in changed and store_buyer(actor, order, changed["customer"])
+        if buyer_changed or changed.keys() & (REPRICING | PLACE):
             reprice(actor, order, items, changed)
+            owed_anew(order)
         order.version += 1
         order.save()
     fields = sorted(wire_name(name) for name in changed)
@@ -117,12 +120,22 @@ def differs(order: Order, items: list[OrderItem], name: str, value: Any) -> bool
     return bool(value != getattr(order, name))
 
 
-def store_buyer(order: Order, customer: Mapping[str, Any]) -> None:
-    """The order's own snapshot; the customer's card is changed by itself."""
+def store_buyer(actor: Actor, order: Order, customer: Mapping[str, Any]) -> bool:
+    """The order's own snapshot; the customer's card is changed by itself. Another phone is another
+    customer: whether it is."""
+    is_another = bool(customer["primary_phone"] != order.customer_phone)
+    if is_another:
+        counts = order.status != Status.DRAFT
+        if counts:
+            count_for_customer(order, orders_count=-1)
+        order.customer_id = store_customer(
+            actor, customer, order.currency_code, order.placed_at, counts=counts
+        )
     order.customer_name = customer["name"]
     order.customer_phone = customer["primary_phone"]
     order.customer_secondary_phone = customer["secondary_phone"]
     order.customer_email = customer["email"]
+    return is_another
 
 
 def reprice(actor: Actor, order: Order, items: list[OrderItem], changed: Mapping[str, Any]) -> None:
@@ -173,10 +186,17 @@ def reprice(actor: Actor, order: Order, items: list[OrderItem], changed: Mapping
 
 
 def with_kept_price(line: Mapping[str, Any], kept: Mapping[str, OrderItem]) -> dict[str, Any]:
+    """A line that was there, by SKU or product, keeps its price, its SKU and its place in the order
+    whatever became of the product since."""
     row = kept.get((line.get("sku") or "").upper())
-    if row is None or line.get("unit_price") is not None:
+    if row is None and line.get("product_id"):
+        row = next((one for one in kept.values() if one.product_id == line["product_id"]), None)
+    if row is None:
         return dict(line)
-    return {**line, "unit_price": row.unit_price, "name": line.get("name") or row.name}
+    held = {**line, "product_id": row.product_id, "kept_sku": row.sku, "sku": row.sku}
+    if line.get("unit_price") is not None:
+        return held
+    return {**held, "unit_price": row.unit_price, "name": line.get("name") or row.name}
 
 
 def replace_items(order: Order, kept: Mapping[str, OrderItem], priced: Quote) -> None:
@@ -185,7 +205,9 @@ def replace_items(order: Order, kept: Mapping[str, OrderItem], priced: Quote) ->
     gone = dict(kept)
     for row in rows:
         if before := gone.pop(row.sku.upper(), None):
-            row.pk, row.price_source = before.pk, before.price_source
+            row.pk = before.pk
+            if row.unit_price == before.unit_price:
+                row.price_source = before.price_source
             row.quantity_reserved = before.quantity_reserved
             row.unit_cost = before.unit_cost
     if order.status in HOLDING:

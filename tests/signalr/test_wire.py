@@ -262,7 +262,7 @@ BAD_BINARY = [
     b"\x01\xc1",  # a byte that MessagePack does not use
     b"\x02\x91\x01",  # an invocation of nothing
     b"\x01\x80",  # a map
-    b"\x03\x92\x06\xc0\xc0",  # more than the record says
+    b"\x02\x92\x06",  # less than the array says
     b"\x06\x95\x01\x80\xc0\x01\x90",  # a target that is no text
     b"\xff\xff\xff\xff\x7f",  # a length beyond every limit
     b"\xff\xff\xff\xff\xff\xff",  # a length that does not end

@@ -52,6 +52,7 @@
     .line { min-height: 22px; padding: 0 16px; font-size: 13px; color: #66736f; background: #f5f7f7; }
     form { display: flex; align-items: end; gap: 8px; padding: 10px 12px; border-block-start: 1px solid #e3e9e7; }
     textarea { flex: 1; min-width: 0; padding: 9px 12px; font-size: 16px; border: 1px solid #d8e0de; border-radius: 12px; resize: none; background: #fff; }
+    [dir=rtl] textarea:placeholder-shown { direction: rtl; unicode-bidi: plaintext; }
     .send { display: grid; place-items: center; flex: none; width: 44px; height: 44px; border-radius: 50%; background: var(--color); color: #fff; }
     .send svg { width: 20px; height: 20px; }
     @media (max-width: 480px) {
