@@ -49,7 +49,7 @@ migrations: .venv/installed ## write the migrations that changed models need
 	@$(BIN)/python -W ignore manage.py makemigrations 2>/dev/null # needs no database
 
 fuzz: .venv/installed ## try the whole API with schemathesis for long (EXAMPLES)
-	@FUZZ_EXAMPLES=$${EXAMPLES:-50} $(BIN)/python -m pytest -n 0 tests/openapi/test_fuzz.py
+	@FUZZ_PHASES=examples,coverage,fuzzing,stateful FUZZ_EXAMPLES=$${EXAMPLES:-50} $(BIN)/python -m pytest -n 0 tests/openapi/test_fuzz.py
 
 bench: .venv/installed ## measure requests per second on production settings
 	@$(BIN)/python -m bench

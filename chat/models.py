@@ -19,10 +19,13 @@ MAX_TEXT = 4000
 
 class Channel(StoreOwned):
     """A widget on the store's pages. Visitors come by its public key; the secret, with which the
-    store's server vouches for who they are, is encrypted and shown once."""
+    store's server vouches for who they are, is encrypted and shown once. A store has one channel
+    for each way in which people write from their phones; widgets do not open those."""
 
     class Kind(models.TextChoices):
         WEBSITE = "website"
+        WHATSAPP = "whatsapp"
+        SMS = "sms"
 
     kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.WEBSITE)
     name = models.CharField(max_length=80)
@@ -44,7 +47,12 @@ class Channel(StoreOwned):
                 name="channel_name_taken",
                 violation_error_code="duplicate_name",
                 violation_error_message="Another channel has this name.",
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["store", "kind"],
+                condition=~Q(kind="website"),
+                name="channel_of_phones_once",
+            ),
         ]
         indexes = [GinIndex(fields=["allowed_origins"], name="channel_origins")]
 

@@ -99,10 +99,13 @@ def identity_secret(channel: Channel) -> bytes:
 
 
 def default_channel(store_id: UUID) -> Channel:
-    """The store's first channel, for conversations that a program opens; made when there is
+    """The store's first widget, for conversations that a program opens; made when there is
     none."""
     first: Channel | None = (
-        Channel.objects.of(store_id).order_by("-is_enabled", "created_at", "id").first()
+        Channel.objects.of(store_id)
+        .filter(kind=Channel.Kind.WEBSITE)
+        .order_by("-is_enabled", "created_at", "id")
+        .first()
     )
     if first is not None:
         return first

@@ -153,7 +153,11 @@ class Widget(WidgetSurface, PublicView):
     def find_channel(self, public_key: str, *, is_needed: bool) -> Channel:
         channel = (
             Channel.objects.select_related("store__settings")
-            .filter(public_key=public_key, store__status=Store.Status.ACTIVE)
+            .filter(
+                public_key=public_key,
+                kind=Channel.Kind.WEBSITE,
+                store__status=Store.Status.ACTIVE,
+            )
             .first()
         )
         if channel is None:

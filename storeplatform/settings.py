@@ -75,6 +75,7 @@ FIXES = {
     "OUTBOUND_LOOPBACK": "Remove it; development may write true or false.",
     "TASKS": "Write database or celery; database without it.",
     "ADMIN_SECOND_FACTOR": "Write required or optional; required in production without it.",
+    "MCP_CLIENT_HOSTS": "List host names of AI agents' makers, with commas: claude.ai.",
     "METRICS_TOKEN": "Give 16 characters or more, openssl rand -hex 24, to the scraper too.",
     "METRICS_DIR": "Name a folder on this machine's own disk.",
     "TRACES_URL": "Write http://collector:4318/v1/traces and pip install -r requirements-otel.txt,"
@@ -219,6 +220,9 @@ class Environment(BaseSettings):
                 yield wire(name), "names no host"
             elif name == "PUBLIC_ORIGIN" and (url.path.strip("/") or url.query):
                 yield name, "has a path; it is scheme and host only"
+        for host in self.MCP_CLIENT_HOSTS:
+            if not re.fullmatch(r"[\w.*-]+", host):
+                yield "MCP_CLIENT_HOSTS", f"has '{host}', which is no host name"
         for origin in self.CORS_ORIGINS:
             url = urlsplit(origin)
             if url.scheme not in ("http", "https") or not url.netloc or url.path:

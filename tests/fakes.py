@@ -292,6 +292,21 @@ class FakeNawa:
         for _ in range(times):
             self.say(f"shipment {made['tracking_number']} is {status}: told, {self.tell(body)}")
 
+    def write(self, made, text):
+        """The recipient of a parcel writes to the store."""
+        recipient = made["sent"]["recipient"]
+        data = {
+            "reference": made["sent"]["reference"],
+            "message_id": f"wa-{next(self.numbers)}",
+            "phone": recipient["phone"],
+            "name": recipient["name"],
+            "channel": "whatsapp",
+            "text": text,
+        }
+        told = self.tell(self.event("message.received", data))
+        self.say(f"{recipient['name']} writes {text!r}: told, {told}")
+        return told
+
     def event(self, kind, data, *, event_id=None, created_at=None):
         """The bytes of an event."""
         number = next(self.numbers)
@@ -411,12 +426,16 @@ class Handler(BaseHTTPRequestHandler):
             nawa.misbehave(body["name"], int(body.get("times", 1)))
             self.answer(200, nawa.state()["faults"])
             return
-        if self.path == "/control/status":
-            for made in nawa.shipments.values():
-                if made["tracking_number"] == body.get("tracking_number"):
-                    nawa.move(made, body["status"])
-                    self.answer(200, made)
-                    return
+        for made in nawa.shipments.values():
+            if made["tracking_number"] != body.get("tracking_number"):
+                continue
+            if self.path == "/control/status":
+                nawa.move(made, body["status"])
+                self.answer(200, made)
+                return
+            if self.path == "/control/message":
+                self.answer(200, {"told": nawa.write(made, body["text"])})
+                return
         self.answer(404, {"code": "not_found", "message": "See GET /."})
 
     def answer(self, status, body, headers=None):

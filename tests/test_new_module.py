@@ -12,7 +12,7 @@ from tests.servers import ROOT
 from tests.servers_plugin import recreate, url_of
 
 PAGE = (ROOT / "DOCS/new-module.md").read_text()
-BLOCK = r"\n\n```(?:python|toml)\n(.*?)```"
+BLOCK = r"\n\n```(?:python|text|toml)\n(.*?)```"
 MADE = re.compile(r"Make `(store_modules/vehicles/\w+\.py)`:" + BLOCK, re.DOTALL)
 FIRST = re.compile(r"and `(store_modules/vehicles/models\.py)`:" + BLOCK, re.DOTALL)
 ADDED = re.compile(r"In `([\w/.]+)`, below `([^`]+)`[^\n]*:" + BLOCK, re.DOTALL)

@@ -145,6 +145,7 @@ class RedirectUris(StoreScoped[Application]):
     queryset = Application.objects.order_by("created", "id")
     forms = {"create": RedirectUriBody, "destroy": RedirectUriBody}
     answers = {"list": RedirectUriAnswer, "create": RedirectUriAnswer}
+    is_whole_list = True
     listing_actions = frozenset({"list"})
 
     def list(self, request: Request) -> Response:

@@ -3,14 +3,18 @@
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from pydantic import Field
 
+from chat.phones import answer_of, note_arrival
 from integrations.nawa.client import Shape, call
 from integrations.nawa.models import OutgoingMessage, ProviderAlert
 from storeplatform.kernel.background import background, enqueue
 from storeplatform.kernel.messaging import PROVIDERS, CodeMessage, TextMessage
+from storeplatform.kernel.models import OutboxEvent
+from storeplatform.kernel.outbox import on
 from storeplatform.kernel.providers import Paused, Refused, reference_of
 
 EXHAUSTED = "credits.exhausted"
@@ -48,15 +52,49 @@ class NawaMessages:
         return call("/v1/messages", body, Taken, key=key).id
 
 
+@transaction.atomic
 def queue_message(
-    store_id: UUID, *, phone: str, text: str, channel: str = "whatsapp"
+    store_id: UUID,
+    *,
+    phone: str,
+    text: str,
+    channel: str = "whatsapp",
+    chat_message_id: UUID | None = None,
 ) -> OutgoingMessage:
-    """Store a text to be sent after the caller's transaction."""
-    message = OutgoingMessage.objects.create(
-        store_id=store_id, phone=phone, text=text, channel=channel
+    """Store a text to be sent after the caller's transaction; once for a message of a chat."""
+    message = OutgoingMessage(
+        store_id=store_id,
+        phone=phone,
+        text=text,
+        channel=channel,
+        chat_message_id=chat_message_id,
     )
+    if chat_message_id:
+        message, is_new = OutgoingMessage.objects.get_or_create(
+            chat_message_id=chat_message_id,
+            defaults={"store_id": store_id, "phone": phone, "text": text, "channel": channel},
+        )
+        if not is_new:
+            return message
+    else:
+        message.save(force_insert=True)
     enqueue(send_queued, message_id=str(message.pk))
     return message
+
+
+@on("chat.message_sent")
+def send_answer(event: OutboxEvent) -> None:
+    """What the team says to somebody on the phone goes there."""
+    answer = answer_of(event.data["id"])
+    if answer is None or not settings.NAWA_BASE_URL:
+        return
+    queue_message(
+        event.store_id,
+        phone=answer.phone,
+        text=answer.text,
+        channel=answer.kind,
+        chat_message_id=UUID(event.data["id"]),
+    )
 
 
 @background(in_transaction=False)
@@ -90,6 +128,8 @@ def report_message(message_id: UUID, status: str, *, error: str = "") -> UUID | 
         return message.store_id
     message.status, message.status_at, message.error = status, timezone.now(), error[:500]
     message.save(update_fields=["status", "status_at", "error"])
+    if message.chat_message_id and status in (Status.DELIVERED, Status.READ):
+        note_arrival(message.chat_message_id, is_read=status == Status.READ)
     return message.store_id
 
 

@@ -63,6 +63,7 @@ class OutgoingMessage(models.Model):
     text = models.TextField(max_length=2000)
     status = models.CharField(max_length=12, choices=Status.choices, default=Status.QUEUED)
     provider_id = models.CharField(max_length=100, blank=True)
+    chat_message_id = models.UUIDField(null=True, unique=True)  # what the team said in a chat
     error = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(db_default=models.functions.Now())
     status_at = models.DateTimeField(db_default=models.functions.Now())

@@ -5,6 +5,7 @@ import hmac
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
@@ -15,12 +16,15 @@ from django.db import transaction
 from django.utils import timezone
 from pydantic import AwareDatetime, Field, ValidationError
 
+from chat.phones import take_message
 from integrations.nawa.client import Shape
 from integrations.nawa.messages import report_message
-from integrations.nawa.models import InboundEvent, ProviderAlert
+from integrations.nawa.models import InboundEvent, OutgoingMessage, ProviderAlert
 from store_modules.delivery import tracking
+from store_modules.delivery.models import Dispatch
 from store_modules.delivery.providers import Report
 from storeplatform.kernel import valkey
+from storeplatform.kernel.errors import Denied
 from storeplatform.kernel.messaging import code_reported
 from storeplatform.kernel.providers import id_of
 
@@ -103,6 +107,15 @@ class MessageStatus(Shape):
     error: str = ""
 
 
+class MessageReceived(Shape):
+    reference: str = Field(min_length=1, max_length=100)
+    message_id: str = Field(min_length=1, max_length=58)
+    phone: str = Field(pattern=r"^\+[1-9][0-9]{6,14}$")
+    channel: Literal["whatsapp", "sms"] = "whatsapp"
+    text: str = Field(min_length=1, max_length=4000)
+    name: str | None = Field(default=None, max_length=200)
+
+
 class CodeStatus(Shape):
     reference: str = Field(min_length=1, max_length=100)
     status: Literal["queued", "sent", "delivered", "read", "failed"]
@@ -129,6 +142,32 @@ def message_moved(event: InboundEvent) -> UUID:
     return matched(
         report_message(message_id, told.status, error=told.error) if message_id else None
     )
+
+
+def message_came(event: InboundEvent) -> UUID:
+    """Somebody wrote back to a text of ours, or about a parcel. What a blocked visitor writes is
+    dropped."""
+    told = MessageReceived.model_validate(event.data)
+    store_id = matched(store_of(told.reference))
+    with suppress(Denied):
+        take_message(
+            store_id,
+            kind=told.channel,
+            phone=told.phone,
+            text=told.text,
+            message_id=f"{NAWA}:{told.message_id}",
+            name=told.name,
+        )
+    return store_id
+
+
+def store_of(reference: str) -> UUID | None:
+    """The store of a text or a parcel of ours."""
+    for kind, rows in (("msg", OutgoingMessage.objects), ("shp", Dispatch.objects)):
+        if row_id := id_of(kind, reference):
+            found: UUID | None = rows.filter(pk=row_id).values_list("store_id", flat=True).first()
+            return found
+    return None
 
 
 def code_moved(event: InboundEvent) -> None:
@@ -158,6 +197,7 @@ def matched(store_id: UUID | None) -> UUID:
 HANDLERS: dict[str, Callable[[InboundEvent], UUID | None]] = {
     "shipment.status_changed": shipment_moved,
     "message.status": message_moved,
+    "message.received": message_came,
     "otp.status": code_moved,
     "credits.low": credits_ran_low,
     "credits.exhausted": credits_ran_low,

@@ -70,6 +70,11 @@ def session_number(store_id: UUID) -> str:
     return f"SES-{take_numbers(store_id, 'session')[0]}"
 
 
+def sale_number(store_id: UUID) -> str:
+    """The next POS number, taken outside the sale's transaction."""
+    return f"POS-{take_numbers(store_id, 'sale')[0]}"
+
+
 @transaction.atomic
 def open_session(
     actor: Actor,

@@ -33,7 +33,6 @@ from store_modules.cashier.serializers import (
     SessionSerializer,
 )
 from store_modules.orders.models import Order
-from store_modules.orders.placement import order_number
 from storeplatform.kernel.errors import NotFound, Refusal
 from storeplatform.kernel.filters import Ids, Since, Texts, Until, WireFilterSet, Words
 from storeplatform.kernel.viewsets import ListModelMixin, RetrieveModelMixin, StoreScoped
@@ -266,7 +265,7 @@ class SaleViewSet(ListModelMixin, RetrieveModelMixin, StoreScoped[Order]):
         session = sales.session_for(self.actor, values["session_id"])
         till = drawer.settings_of_till(self.actor.store_id)
         quote = sales.quote_sale(self.actor, till, values)
-        number = order_number(self.actor.store_id)
+        number = drawer.sale_number(self.actor.store_id)
 
         def effect() -> Response:
             order = sales.sell(self.actor, session, values, quote, number=number)

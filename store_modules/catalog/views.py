@@ -36,7 +36,7 @@ from storeplatform.kernel.filters import (
     WireFilterSet,
     Words,
 )
-from storeplatform.kernel.pagination import Query
+from storeplatform.kernel.pagination import Query, refusal
 from storeplatform.kernel.serializers import as_members
 from storeplatform.kernel.viewsets import ListModelMixin, StoreScoped, StoreScopedViewSet
 
@@ -75,7 +75,10 @@ class CategoryViewSet(StoreScopedViewSet[Category]):
     asks = {"list": {"tree": {"type": "boolean", "description": "All, each with its children."}}}
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        if Query(request.query_params).get("tree") == "true":
+        tree = Query(request.query_params).get("tree", "false").lower()
+        if tree not in ("true", "1", "false", "0"):
+            raise refusal("tree", "true or false.")
+        if tree in ("true", "1"):
             return Response({"items": self.nested()})
         return super().list(request, *args, **kwargs)
 

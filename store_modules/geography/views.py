@@ -1,6 +1,7 @@
 """The address reference: public, cached for a day, names in the reader's language."""
 
 import hashlib
+import re
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ from store_modules.geography.models import Area, Province
 from storeplatform.kernel.pagination import Query, refusal
 from storeplatform.kernel.viewsets import PublicView, search
 
+COUNTRY = re.compile("[A-Z]{2}")
 LANGUAGES = ("en", "ar", "ku")
 
 
@@ -41,6 +43,8 @@ class AddressReference(PublicView):
 
     def provinces(self, request: Request) -> Response:
         country = Query(request.query_params).get("countryCode", "IQ").upper()
+        if not COUNTRY.fullmatch(country):
+            raise refusal("countryCode", "Two letters, as in IQ.")
         rows = Province.objects.filter(country_code=country, is_active=True)
         items = [
             {

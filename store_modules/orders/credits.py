@@ -30,7 +30,8 @@ def credit_units(
     order: Order, items: Iterable[OrderItem], units: Mapping[UUID, int]
 ) -> dict[UUID, Decimal]:
     """Credit units of the lines with their share of discount and tax: the order's `returns_total`
-    and the lines' `quantity_credited` change, unsaved. Returns the net value of each line's."""
+    and the lines' `quantity_credited` change, unsaved. Returns the net value of each line's. What
+    rounding took off the total is never given back: the credit is at most the total."""
     currency = order.currency_code
     net = order.subtotal - order.discount_total
     kept = {item.pk: item.quantity - item.quantity_credited for item in items}
@@ -48,6 +49,7 @@ def credit_units(
         before += value
         item.quantity_credited += count
         values[item.pk] = value
+    order.returns_total = min(order.returns_total, order.total)
     return values
 
 

@@ -7,11 +7,14 @@ from uuid import UUID
 from django.db import transaction
 
 from store_modules.catalog import stock
+from store_modules.customers.models import Customer
 from store_modules.discounts import services as discounts
+from store_modules.orders.credits import count_for_customer
 from store_modules.orders.figures import counted_anew
 from store_modules.orders.lifecycle import HOLDING
 from store_modules.orders.locking import locked_order
 from store_modules.orders.models import Channel, Order, OrderEvent, OrderItem, Source
+from store_modules.orders.money import owed_anew
 from store_modules.orders.placement import (
     amounts_of,
     discounts_of,
@@ -19,8 +22,9 @@ from store_modules.orders.placement import (
     item_rows,
     outbox_row,
     set_aside,
+    store_customer,
 )
-from store_modules.orders.quoting import Quote, quote
+from store_modules.orders.quoting import Quote, quote, refuse
 from store_modules.orders.status import Status
 from store_modules.shipping.services import check_company
 from storeplatform.kernel.errors import Conflict
@@ -45,6 +49,7 @@ EDITABLE = {
     Status.SHIPPED: NOTES | {"address", "landmark", "delivery_lat", "delivery_lng"},
 }
 FINAL = {"internal_notes"}
+CARD = ("name", "primary_phone", "secondary_phone", "email")
 REPRICING = {
     "items", "payment_method", "delivery_fee", "delivery_fee_payer", "address_area_id",
     "fulfillment_type", "discount_code", "package_size_id", "delivery_mode",
@@ -63,6 +68,7 @@ def edit_order(actor: Actor, order_id: UUID, values: dict[str, Any]) -> Order:
     forbids is a Conflict `not_editable` with the fields."""
     order = locked_order(actor.store_id, order_id)
     items = list(order.items.all())
+    values = with_named_customer(actor.store_id, values)
     changed = {name: value for name, value in values.items() if differs(order, items, name, value)}
     forbidden = sorted(changed.keys() - EDITABLE.get(Status(order.status), FINAL))
     if forbidden:
@@ -80,16 +86,31 @@ def edit_order(actor: Actor, order_id: UUID, values: dict[str, Any]) -> Order:
     with counted_anew(order):
         for name in changed.keys() & PLAIN:
             setattr(order, name, changed[name])
-        if "customer" in changed:
-            store_buyer(order, changed["customer"])
-        if changed.keys() & (REPRICING | PLACE):
+        if (order.delivery_lat is None) != (order.delivery_lng is None):
+            message = "Give delivery_lat and delivery_lng together or neither."
+            raise refuse("delivery_lat", "invalid", message)
+        buyer_changed = "customer" in changed and store_buyer(actor, order, changed["customer"])
+        if buyer_changed or changed.keys() & (REPRICING | PLACE):
             reprice(actor, order, items, changed)
+            owed_anew(order)
         order.version += 1
         order.save()
     fields = sorted(wire_name(name) for name in changed)
     event_row(order, actor, OrderEvent.Kind.EDITED, data={"fields": fields}).save(force_insert=True)
     outbox_row(order, "order.updated").save(force_insert=True)
     return order
+
+
+def with_named_customer(store_id: UUID, values: dict[str, Any]) -> dict[str, Any]:
+    """The customer's card in place of the id of one."""
+    if "customer_id" not in values:
+        return values
+    others = {name: value for name, value in values.items() if name != "customer_id"}
+    found = Customer.objects.live().of(store_id).filter(primary_phone__isnull=False)
+    card = found.filter(pk=values["customer_id"]).values(*CARD).first()
+    if card is None:
+        raise refuse("customerId", "not_found", "There is no such customer in this store.")
+    return {**others, "customer": card}
 
 
 def differs(order: Order, items: list[OrderItem], name: str, value: Any) -> bool:
@@ -117,12 +138,22 @@ def differs(order: Order, items: list[OrderItem], name: str, value: Any) -> bool
     return bool(value != getattr(order, name))
 
 
-def store_buyer(order: Order, customer: Mapping[str, Any]) -> None:
-    """The order's own snapshot; the customer's card is changed by itself."""
+def store_buyer(actor: Actor, order: Order, customer: Mapping[str, Any]) -> bool:
+    """The order's own snapshot; the customer's card is changed by itself. Another phone is another
+    customer: whether it is."""
+    is_another = bool(customer["primary_phone"] != order.customer_phone)
+    if is_another:
+        counts = order.status != Status.DRAFT
+        if counts:
+            count_for_customer(order, orders_count=-1)
+        order.customer_id = store_customer(
+            actor, customer, order.currency_code, order.placed_at, counts=counts
+        )
     order.customer_name = customer["name"]
     order.customer_phone = customer["primary_phone"]
     order.customer_secondary_phone = customer["secondary_phone"]
     order.customer_email = customer["email"]
+    return is_another
 
 
 def reprice(actor: Actor, order: Order, items: list[OrderItem], changed: Mapping[str, Any]) -> None:
@@ -173,10 +204,17 @@ def reprice(actor: Actor, order: Order, items: list[OrderItem], changed: Mapping
 
 
 def with_kept_price(line: Mapping[str, Any], kept: Mapping[str, OrderItem]) -> dict[str, Any]:
+    """A line that was there, by SKU or product, keeps its price, its SKU and its place in the order
+    whatever became of the product since."""
     row = kept.get((line.get("sku") or "").upper())
-    if row is None or line.get("unit_price") is not None:
+    if row is None and line.get("product_id"):
+        row = next((one for one in kept.values() if one.product_id == line["product_id"]), None)
+    if row is None:
         return dict(line)
-    return {**line, "unit_price": row.unit_price, "name": line.get("name") or row.name}
+    held = {**line, "product_id": row.product_id, "kept_sku": row.sku, "sku": row.sku}
+    if line.get("unit_price") is not None:
+        return held
+    return {**held, "unit_price": row.unit_price, "name": line.get("name") or row.name}
 
 
 def replace_items(order: Order, kept: Mapping[str, OrderItem], priced: Quote) -> None:
@@ -185,7 +223,9 @@ def replace_items(order: Order, kept: Mapping[str, OrderItem], priced: Quote) ->
     gone = dict(kept)
     for row in rows:
         if before := gone.pop(row.sku.upper(), None):
-            row.pk, row.price_source = before.pk, before.price_source
+            row.pk = before.pk
+            if row.unit_price == before.unit_price:
+                row.price_source = before.price_source
             row.quantity_reserved = before.quantity_reserved
             row.unit_cost = before.unit_cost
     if order.status in HOLDING:

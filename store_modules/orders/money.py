@@ -177,6 +177,19 @@ def new_row(order: Order, actor: Actor, kind: str, amount: Decimal, method: str)
     )
 
 
+def owed_anew(order: Order) -> None:
+    """What the statuses say after the total or the way of payment changed before shipping."""
+    if order.payment_status in (PaymentStatus.PAID, PaymentStatus.PARTIALLY_PAID):
+        is_paid = amount_due(order) <= 0
+        order.payment_status = PaymentStatus.PAID if is_paid else PaymentStatus.PARTIALLY_PAID
+    is_cod = order.payment_method == PaymentMethod.COD
+    order.remittance_status = (
+        RemittanceStatus.AWAITING_COLLECTION if is_cod else RemittanceStatus.NOT_APPLICABLE
+    )
+    if order.amount_paid:
+        settle_nothing_to_collect(order)
+
+
 def settle_nothing_to_collect(order: Order) -> None:
     """A cod order that was paid before its delivery leaves nothing for the courier."""
     waits = order.remittance_status == RemittanceStatus.AWAITING_COLLECTION

@@ -64,7 +64,9 @@ def place_order(
     now = timezone.now()
     customer = values.get("customer") or buyer_as_customer(priced.shelf.buyer)
     order = order_row(actor, values, priced, customer, channel=channel, number=number, now=now)
-    order.customer_id = store_customer(actor, customer, priced, now, counts=not is_draft)
+    order.customer_id = store_customer(
+        actor, customer, order.currency_code, now, counts=not is_draft
+    )
     if otp_verified_at:
         order.otp_verified, order.otp_verified_at = True, otp_verified_at
     settle_status(order, priced, is_draft=is_draft, now=now)
@@ -251,15 +253,16 @@ ON CONFLICT (store_id, primary_phone) WHERE deleted_at IS NULL DO UPDATE SET
   secondary_phone = COALESCE(known.secondary_phone, EXCLUDED.secondary_phone),
   email = COALESCE(known.email, EXCLUDED.email),
   orders_count = known.orders_count + EXCLUDED.orders_count,
-  first_order_at = COALESCE(known.first_order_at, EXCLUDED.first_order_at),
-  last_order_at = COALESCE(EXCLUDED.last_order_at, known.last_order_at)
+  first_order_at = LEAST(known.first_order_at, EXCLUDED.first_order_at),
+  last_order_at = GREATEST(known.last_order_at, EXCLUDED.last_order_at)
 RETURNING id
 """
 
 
 def store_customer(
-    actor: Actor, customer: Mapping[str, Any], priced: Quote, now: datetime, *, counts: bool
+    actor: Actor, customer: Mapping[str, Any], currency: str, now: datetime, *, counts: bool
 ) -> UUID:
+    """The customer of this phone, with the order placed at `now` counted or not."""
     with prepared() as cursor:
         cursor.execute(
             STORE_CUSTOMER,
@@ -271,7 +274,7 @@ def store_customer(
                 "phone": customer["primary_phone"],
                 "secondary": customer["secondary_phone"],
                 "email": customer["email"],
-                "currency": priced.shelf.trade.currency,
+                "currency": currency,
                 "count": int(counts),
                 "first": now if counts else None,
             },

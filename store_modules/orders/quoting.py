@@ -429,11 +429,12 @@ def line_of(
     from_storefront = channel == Channel.STOREFRONT
     price = None if from_storefront else item.get("unit_price")
     article = shelf.article(item)
+    kept_sku = item.get("kept_sku")  # of a line that stands in the order already
     if article is None:
-        if item.get("product_id"):
+        if item.get("product_id") and not kept_sku:
             raise refuse(f"items.{place}.productId", "not_found", "There is no such product.")
         return ad_hoc_line(shelf.trade, item, place, price, values["fulfillment_type"])
-    if not article.is_active or article.product_type == "parent":
+    if not kept_sku and (not article.is_active or article.product_type == "parent"):
         raise refuse(f"items.{place}.sku", "not_sellable", "This product is not for sale.")
     if article.price is None and channel in (Channel.STOREFRONT, Channel.POS):
         raise refuse(f"items.{place}.sku", "not_sellable", "This product has no price.")
@@ -441,7 +442,7 @@ def line_of(
         raise refuse(f"items.{place}.unitPrice", "required", "The product has no price; give one.")
     return OrderLine(
         article=article,
-        sku=article.sku,
+        sku=kept_sku or article.sku,
         name=item.get("name") or article.name if not from_storefront else article.name,
         note=item.get("note"),
         quantity=item["quantity"],

@@ -169,14 +169,14 @@ def finish_if_all_is_back(
     order: Order, items: Collection[OrderItem], *, waive_delivery_fee: bool = False
 ) -> None:
     """With every unit credited and none outstanding the order is returned. The delivery stays due
-    unless it is waived."""
+    unless it is waived; the rounding goes with the goods."""
     if any(outstanding(item) or item.quantity_credited < item.quantity for item in items):
         return
     order.status = Status.RETURNED
     order.fulfillment_status = FulfillmentStatus.RETURNED_TO_STORE
     order.returned_at = timezone.now()
-    if waive_delivery_fee:
-        order.returns_total = order.total
+    fee = ZERO if waive_delivery_fee else order.delivery_fee - order.delivery_discount
+    order.returns_total = order.total - min(fee, order.total)
     if not order.amount_paid:
         order.remittance_status = RemittanceStatus.NOT_APPLICABLE
         if amount_due(order) <= 0:

@@ -249,6 +249,7 @@ class EditBody(Body):
 
     payment_method = PaymentMethodField(choices=PaymentMethod.choices, required=False)
     customer = CustomerBody(required=False)
+    customer_id = serializers.UUIDField(required=False)
     items = ItemBody(many=True, min_length=1, max_length=MAX_ITEMS, required=False)  # type: ignore[call-arg]  # of lists
     address_province_code = serializers.CharField(max_length=10, required=False)
     address_area_id = serializers.UUIDField(required=False)
@@ -275,6 +276,12 @@ class EditBody(Body):
     discount_code = TextField(max_length=32, required=False, allow_null=True)
     package_size_id = serializers.UUIDField(required=False, allow_null=True)
     delivery_company_id = serializers.UUIDField(required=False, allow_null=True)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "customer" in attrs and "customer_id" in attrs:
+            message = "Give the customer, or the id of one; not both."
+            raise serializers.ValidationError({"customer": [message]})
+        return attrs
 
 
 class Cancellation(Body):

@@ -535,6 +535,7 @@ def quote_body(priced: quoting.Quote) -> dict[str, Any]:
 class OrderStatuses(StoreScoped[Order]):
     """The codes, their names in three languages, and where each may go next."""
 
+    is_whole_list = True
     answers = {"list": answers.StatusAnswer}
     permissions = {"list": "orders.read"}
     queryset = Order.objects.all()

@@ -41,6 +41,9 @@ def save_package(package: PackageSize, values: dict[str, Any]) -> PackageSize:
     lock_store(package.store_id)
     others = PackageSize.objects.live().filter(store_id=package.store_id).exclude(pk=package.pk)
     created = package._state.adding
+    is_default = values.get("is_default", package.is_default)
+    if is_default and not values.get("is_active", package.is_active):
+        raise Conflict("default_required", "The default size stays active; make another one it.")
     if values.get("is_default"):
         others.filter(is_default=True).update(is_default=False)
     elif package.is_default and "is_default" in values:

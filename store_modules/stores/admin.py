@@ -30,6 +30,9 @@ class StoreAdmin(ReadMostly, ModelAdmin):
     editable = True
     actions = ["suspend", "resume"]
 
+    def store_of(self, obj: Store) -> Any:
+        return obj.pk
+
     @admin.action(description="Suspend the chosen stores")
     def suspend(self, request: HttpRequest, queryset: Any) -> None:
         self.turn(request, queryset, Store.Status.SUSPENDED)

@@ -129,10 +129,14 @@ class Pickup(Body):
     address_province_code = serializers.CharField(max_length=10)
     address_area_id = serializers.UUIDField()
     address = TextField(max_length=500, required=False, allow_null=True)
-    lat = DecimalField(max_digits=10, decimal_places=7, min_value=-90, max_value=90, required=False)
+    lat = DecimalField(
+        max_digits=10, decimal_places=7, min_value=-90, max_value=90, required=False,
+        allow_null=True,
+    )  # fmt: skip
     lng = DecimalField(
-        max_digits=10, decimal_places=7, min_value=-180, max_value=180, required=False
-    )
+        max_digits=10, decimal_places=7, min_value=-180, max_value=180, required=False,
+        allow_null=True,
+    )  # fmt: skip
 
     def to_internal_value(self, data: Any) -> Any:
         values = super().to_internal_value(data)

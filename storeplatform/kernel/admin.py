@@ -105,13 +105,17 @@ class ReadMostly:
                 continue
         return queryset.filter(found), False
 
+    def store_of(self, obj: Any) -> Any:
+        """The id of the store that a row belongs to, for its audit."""
+        return getattr(obj, "store_id", None)
+
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)  # type: ignore[misc]
         audit(
             f"admin.{obj._meta.model_name}_changed",
             target=obj.pk,
             request=request,
-            actor=operator_of(request, getattr(obj, "store_id", None)),
+            actor=operator_of(request, self.store_of(obj)),
             changes={"fields": list(form.changed_data)},
         )
 

@@ -108,7 +108,10 @@ class Number(OneWord):
 
 
 class DayOrInstant(OneWord):
-    wire_schema = {"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}]}
+    wire_schema = {
+        "type": "string",
+        "anyOf": [{"format": "date"}, {"format": "date-time"}, {"maxLength": 0}],
+    }
 
     def clean(self, value: Any) -> date | datetime | None:
         if value in (None, ""):

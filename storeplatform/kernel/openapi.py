@@ -23,6 +23,7 @@ from storeplatform.kernel.serializers import (
     DecimalField,
     Money,
     Phone,
+    TextField,
     WireSerializer,
 )
 from storeplatform.kernel.viewsets import SEARCH_LENGTH, UUID_PATTERN, StoreScoped
@@ -127,7 +128,10 @@ class OperationSchema(AutoSchema):
         if form is not None:
             return form()
         if self.view.action in ("create", "update", "partial_update", "upsert"):
-            return self.view_serializer()
+            serializer = self.view_serializer()
+            if self.view.action == "update" and serializer is not None:
+                serializer.partial = True  # a PUT keeps what it does not name
+            return serializer
         return None
 
     def get_response_serializers(self) -> Any:
@@ -148,7 +152,9 @@ class OperationSchema(AutoSchema):
             schema["required"] = [name for name in schema["properties"] if name not in hidden]
         if direction == "request":
             schema["properties"] = {
-                name: told_default(member) for name, member in schema["properties"].items()
+                name: told_default(member)
+                for name, member in schema["properties"].items()
+                if not isinstance(serializer.fields.get(name), Computed)
             }
         example = getattr(serializer, "example", None)
         return {**schema, "examples": [example]} if example and direction == "request" else schema
@@ -172,6 +178,8 @@ class OperationSchema(AutoSchema):
         schema = super()._map_serializer_field(field, direction, *args, **kwargs)
         if {} in schema.get("oneOf", ()):  # any JSON value, and null is one
             del schema["oneOf"]
+        if isinstance(field, TextField) and field.allow_null and direction == "request":
+            schema.pop("minLength", None)  # an empty text is none
         if isinstance(field, DecimalField) and direction == "request":
             kinds = schema["type"]
             schema["type"] = ["number", *([kinds] if isinstance(kinds, str) else kinds)]
@@ -194,6 +202,8 @@ class OperationSchema(AutoSchema):
         if not is_list and action not in getattr(view, "filtering_actions", ()):
             return asked
         schemas = {}
+        if is_list and view.is_whole_list:
+            return asked
         if is_list:
             schemas = dict(PAGING)
             if view.cursor_only:
@@ -225,8 +235,7 @@ class OperationSchema(AutoSchema):
         done = {"description": "Done.", "content": {"application/json": {"schema": schema}}}
         answers = dict.fromkeys(self.statuses(), done)
         if "400" in answers:  # as a bulk call of which nothing was stored
-            refused = {"schema": {"$ref": "#/components/schemas/Problem"}}
-            content = {**done["content"], "application/problem+json": refused}  # type: ignore[dict-item]
+            content = done["content"] | problem_response("400")["content"]
             answers["400"] = {"description": PROBLEMS["400"], "content": content}
         return {**bodies, **answers}
 
@@ -309,7 +318,9 @@ def document() -> bytes:
     made["tags"] = tags_of(made["paths"])
     keep_used_schemas(made)
     for path in made["paths"].values():
-        for operation in path.values():
+        for method, operation in path.items():
+            if method == "put" and "requestBody" in operation:
+                operation["requestBody"]["required"] = False
             add_examples(operation, made["components"]["schemas"])
     made["components"]["responses"] = {
         f"Problem{status}": problem_response(status) for status in PROBLEMS

@@ -25,7 +25,7 @@ from storeplatform.kernel.errors import Conflict
 from storeplatform.kernel.fields import MoneyField, PhoneField
 from storeplatform.kernel.money import MoneyError, minor_units, parse_money
 from storeplatform.kernel.phones import PhoneError, normalise_phone
-from storeplatform.kernel.sql import Instant, json_text, money_text
+from storeplatform.kernel.sql import Instant, json_text, money_text, money_texts
 from storeplatform.kernel.tenancy import StoreFacts, StoreOwned
 
 M = TypeVar("M", bound=models.Model)
@@ -468,6 +468,8 @@ def wire_member(field: serializers.Field[Any, Any, Any, Any], facts: StoreFacts)
         return Instant(F(source))
     if isinstance(field, Money):
         return money_text(F(source), minor_units(facts.currency_code))
+    if isinstance(field, serializers.ListField) and isinstance(field.child, Money):
+        return money_texts(F(source), minor_units(facts.currency_code))
     if isinstance(field, serializers.DecimalField):
         return models.functions.Cast(F(source), models.TextField())
     return F(source)

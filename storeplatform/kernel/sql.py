@@ -75,6 +75,17 @@ def money_text(expression: Any, digits: int) -> Func:
     return Cast(rounded, models.TextField())
 
 
+def money_texts(expression: Any, digits: int) -> Func:
+    """An array of amounts as decimal strings."""
+    return Func(
+        expression,
+        template="(SELECT coalesce(json_agg(round(amount, %(digits)s)::text), '[]')"
+        " FROM unnest(%(expressions)s) amount)",
+        digits=digits,
+        output_field=models.JSONField(),
+    )
+
+
 def search_text(*fields: str) -> models.GeneratedField:
     """A stored column with the folded text of `fields`, for `contains` under a trigram index."""
     parts: list[Any] = []

@@ -58,6 +58,7 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
     default_ordering: ClassVar[Sequence[str]] = ("-created_at",)
     filterset_class: ClassVar[type[WireFilterSet] | None] = None
     cursor_only: ClassVar[bool] = False
+    is_whole_list: ClassVar[bool] = False  # `list` has no pages and reads no query
     forms: ClassVar[Mapping[str, type[Body]]] = {}  # what an action reads
     asks: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # {action: {query name: JSON schema}}
     answers: ClassVar[Mapping[str, Any]] = {}  # what it answers, where not the view's serializer

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from tests.signalr.clients import install as install_packages
 from tests.signalr.clients import tool
 
 FOLDER = Path(__file__).parent
@@ -120,8 +121,5 @@ class Window:
 
 def install():
     """The npm packages of the lock files; Chromium only where there is none."""
-    npm = tool("npm")
-    path = f"{Path(npm).parent}{os.pathsep}{os.environ['PATH']}"  # npm starts node from PATH
     for folder in [FOLDER] if installed_chromium() else [FOLDER, OWN]:
-        command = [npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"]
-        subprocess.run(command, cwd=folder, env=os.environ | {"PATH": path}, check=True)
+        install_packages(folder)

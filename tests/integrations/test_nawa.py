@@ -15,10 +15,11 @@ from integrations.nawa import webhooks
 from integrations.nawa.messages import queue_message
 from integrations.nawa.models import InboundEvent, OutgoingMessage, ProviderAlert
 from integrations.otp.models import OtpChallenge
+from storeplatform.kernel import outbox
 from storeplatform.kernel.providers import Breaker, Paused, Refused, Uncertain, Unreachable
 from storeplatform.kernel.providers import reference_of as reference
-from tests.clients import ApiClient
-from tests.factories import a_user
+from tests.clients import ApiClient, anonymous
+from tests.factories import a_customer, a_user
 from tests.fakes import API_KEY, SECRET, FakeNawa, sign
 from tests.worker import make_due, work
 
@@ -350,6 +351,80 @@ def test_a_refused_message_has_failed(db, nawa, store):
 
     message = OutgoingMessage.objects.get()
     assert (message.status, message.error) == ("failed", "We do not deliver there.")
+
+
+# Answers from the phone
+
+
+def came(nawa, text, *, about, **more):
+    data = {"reference": about, "message_id": "wa-1", "phone": PHONE, "text": text, **more}
+    assert told(nawa, "message.received", data).json() == {"received": True}
+    work()
+    return InboundEvent.objects.order_by("-id").first()
+
+
+def test_an_answer_from_the_phone_becomes_a_conversation_that_the_team_answers(
+    api, nawa, store, key
+):
+    customer = a_customer(store, primary_phone=PHONE)
+    text = queue_message(store.pk, phone=PHONE, text="Your parcel is near.")
+    work()
+
+    for _ in range(2):  # under two ids of events
+        event = came(nawa, "When?", about=reference("msg", text.pk), name="Sara")
+    (talk,) = api.get("/chat/conversations").json()["items"]
+    path = f"/chat/conversations/{talk['id']}/messages"
+    api.post(path, {"text": "In an hour."})
+    api.post(path, {"text": "He is always late.", "private": True})
+    work()
+    outbox.OutboxEvent.objects.update(done_at=None, attempts=0, due_at=timezone.now())
+    work()
+    answer = OutgoingMessage.objects.exclude(pk=text.pk).get()
+    told(nawa, "message.status", {"reference": reference("msg", answer.pk), "status": "read"})
+    came(nawa, "Thanks", about=reference("msg", answer.pk), message_id="wa-2")
+
+    assert (event.status, event.store_id) == ("done", store.pk)
+    assert (talk["visitor"]["name"], talk["visitor"]["phone"]) == ("Sara", PHONE)
+    assert talk["customerId"] == str(customer.pk)
+    assert [one["text"] for one in nawa.messages] == ["Your parcel is near.", "In an hour."]
+    assert nawa.messages[-1] | {"reference": ""} == {
+        "reference": "", "phone": PHONE, "text": "In an hour.", "channel": "whatsapp",
+    }  # fmt: skip
+    said = api.get(path).json()["items"]
+    assert {(one["text"], one["direction"]) for one in said} == {
+        ("When?", "inbound"), ("In an hour.", "outbound"), ("He is always late.", "outbound"),
+        ("Thanks", "inbound"),
+    }  # fmt: skip
+    assert [one["status"] for one in said if one["text"] == "In an hour."] == ["read"]
+
+
+def test_an_answer_to_nothing_of_ours_belongs_to_no_store(db, nawa, store):
+    event = came(nawa, "Hello", about=reference("msg", uuid4()))
+
+    assert event.status == "unmatched"
+
+
+def test_a_blocked_visitor_is_not_heard_from_the_phone(api, nawa, store):
+    text = queue_message(store.pk, phone=PHONE, text="Hello", channel="sms")
+    about = {"about": reference("msg", text.pk), "channel": "sms"}
+    came(nawa, "Go away", **about)
+    (talk,) = api.get("/chat/conversations").json()["items"]
+    api.post(f"/chat/visitors/{talk['visitor']['id']}/block")
+
+    event = came(nawa, "More", message_id="wa-2", **about)
+
+    assert event.status == "done"
+    assert api.get(f"/chat/conversations/{talk['id']}").json()["lastSeq"] == 1
+
+
+def test_widgets_do_not_open_the_channel_of_phones(api, nawa, store):
+    text = queue_message(store.pk, phone=PHONE, text="Hello")
+    came(nawa, "Hi", about=reference("msg", text.pk))
+    (channel,) = api.get("/chat/channels").json()["items"]
+
+    widget = anonymous().get(f"/widget/{channel['publicKey']}/config", Origin="https://a.example")
+
+    assert (channel["kind"], widget.status_code) == ("whatsapp", 404)
 
 
 # The client

@@ -283,16 +283,16 @@ def test_every_row_that_operators_would_look_up_has_a_desk():
     assert missing <= kept_out
 
 
-def test_an_operator_suspends_a_store_and_it_is_audited(store):
+def test_an_operator_renames_a_store_and_it_is_audited(store):
     User.objects.create_superuser("op@example.com", "operator password", full_name="Operator")
     http = Client()
     http.post("/admin/login/", {"username": "op@example.com", "password": "operator password"})
 
     saved = http.post(
-        f"/admin/stores/store/{store.pk}/change/", {"name": store.name, "status": "suspended"}
+        f"/admin/stores/store/{store.pk}/change/", {"name": "Renamed", "status": "suspended"}
     )
 
     assert saved.status_code == 302
     store.refresh_from_db()
-    assert store.status == "suspended"
+    assert (store.name, store.status) == ("Renamed", "active")  # suspending is a deed of its own
     assert AuditEvent.objects.filter(action="admin.store_changed", store_id=store.pk).exists()

@@ -66,6 +66,7 @@ CASES = [
     ("OUTBOUND_LOOPBACK", "true", "lets merchants call this machine"),
     ("TASKS", "cron", "'cron'"),
     ("ADMIN_SECOND_FACTOR", "no", "'no'"),
+    ("MCP_CLIENT_HOSTS", "https://claude.ai/x", "no host name"),
     ("METRICS_TOKEN", "short", "shorter than 16"),
     ("TRACES_URL", "collector:4318", "not https or http"),
     *((name, "", "is not set") for name in SECRET_NAMES),

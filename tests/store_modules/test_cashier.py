@@ -26,6 +26,14 @@ def a_sale(api, *items, payments=None, **values):
     return api.post("/cashier/sales", body | values)
 
 
+def test_sales_have_numbers_of_their_own(api, store, session):
+    product = a_product(store, quantity=10)
+
+    numbers = [a_sale(api, (product, 1)).json()["number"] for _ in range(2)]
+
+    assert numbers == ["POS-1001", "POS-1002"]
+
+
 def test_guide_cashier_a_second_open_session_is_refused(api, store, session):
     second = api.post("/cashier/sessions/open", {"openingFloat": "1"})
     colleague = client_of(store, a_member(store))

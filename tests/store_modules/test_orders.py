@@ -317,6 +317,77 @@ def test_editing_items_moves_the_reservation_by_the_difference(api, store):
     assert stock_of(other) == (10, 5)
 
 
+def test_a_line_keeps_its_price_and_stock_whatever_became_of_its_product(api, store):
+    product = a_product(store, price=1_000, quantity=10)
+    body = an_order_body(store, (product, 2), fulfillmentType="from_to")
+    order = api.post(ORDERS, body).json()
+    path = f"{ORDERS}/{order['id']}"
+    api.put(f"/products/{product.pk}", {"sku": "RENAMED", "price": 7_000, "isActive": False})
+
+    moved = api.put(path, {"addressProvinceCode": "IQ-BA", "addressAreaId": an_area("IQ-BA").pk})
+    more = api.put(path, {"items": [{"productId": product.pk, "quantity": 3}]})
+
+    assert moved.status_code == 200, moved.content
+    assert more.status_code == 200, more.content
+    line = more.json()["items"][0]
+    assert (line["id"], line["sku"]) == (order["items"][0]["id"], product.sku)
+    assert (line["unitPrice"], line["priceSource"]) == ("1000", "server")
+    assert line["quantityReserved"] == 3
+    api.post(f"{path}/cancel")
+    assert api.get(f"/products/{product.pk}").json()["quantityReserved"] == 0
+
+
+def test_an_edited_total_or_way_of_payment_changes_what_is_owed(api, store):
+    product = a_product(store, price=1_000, quantity=100)
+    paid = an_order_body(store, (product, 2), payment_method="prepaid", deliveryFee=0)
+    prepaid = api.post(ORDERS, paid).json()
+    cod = api.post(ORDERS, an_order_body(store, (product, 1))).json()
+
+    def edited(order, **values):
+        return api.put(f"{ORDERS}/{order['id']}", values).json()
+
+    lines = [{"sku": product.sku, "quantity": 5}]
+    assert edited(prepaid, items=lines)["paymentStatus"] == "partially_paid"
+    assert edited(prepaid, items=[lines[0] | {"quantity": 1}])["paymentStatus"] == "paid"
+    assert edited(cod, payment_method="card")["remittanceStatus"] == "not_applicable"
+    assert edited(cod, payment_method="cod")["remittanceStatus"] == "awaiting_collection"
+
+
+@pytest.mark.parametrize("is_draft", [True, False])
+def test_an_order_with_another_phone_is_another_customers(api, store, is_draft):
+    body = an_order_body(store, (a_product(store), 1), isDraft=is_draft)
+    order = api.post(ORDERS, body).json()
+    path = f"{ORDERS}/{order['id']}"
+
+    other = {"name": "Ali", "primaryPhone": "07709998877"}
+    edited = api.put(path, {"customer": other}).json()
+    api.post(f"{path}/transition", {"to": "pending"})
+
+    assert edited["customer"]["id"] != order["customer"]["id"]
+    counts = {one.name: one.orders_count for one in Customer.objects.all()}
+    assert counts == {"Sara": 0, "Ali": 1}
+
+
+@pytest.mark.parametrize(("price", "fee"), [(10_100, 0), (10_200, 0), (10_100, 1_300)])
+def test_the_rounding_goes_back_with_the_goods(api, store, price, fee):
+    api.put("/settings", {"cashRounding": "250"})
+    body = an_order_body(store, (a_product(store, price=price), 1), deliveryFee=fee)
+    order = api.post(ORDERS, body).json()
+    for to in ("confirmed", "shipped", "delivered"):
+        api.post(f"{ORDERS}/{order['id']}/transition", {"to": to})
+
+    request = api.post("/return-requests", {"orderId": order["id"]}).json()
+    for step in ("approve", "receive", "complete"):
+        api.post(f"/return-requests/{request['id']}/{step}")
+
+    back = api.get(f"{ORDERS}/{order['id']}").json()
+    assert (back["status"], back["currentTotal"]) == ("returned", str(fee))
+    due = int(back["amountPaid"]) - fee
+    assert back["amountDue"] == str(-due)
+    refund = {"amount": due, "method": "cash", "reason": "returned"}
+    assert api.post(f"{ORDERS}/{order['id']}/refunds", refund).status_code == 201
+
+
 def test_what_a_status_forbids_is_not_edited(api, store):
     product = a_product(store)
     order = api.post(ORDERS, an_order_body(store, (product, 1))).json()
@@ -333,6 +404,30 @@ def test_what_a_status_forbids_is_not_edited(api, store):
     assert same.json()["address"] == "New street"
     assert after.json()["internalNotes"] == "called twice"
     assert api.put(path, {"address": "x"}).status_code == 409
+
+
+def test_an_order_is_given_to_a_customer_by_id(api, store):
+    path = f"{ORDERS}/{api.post(ORDERS, an_order_body(store, (a_product(store), 1))).json()['id']}"
+    other, foreign = a_customer(store), a_customer(a_store())
+
+    given = api.put(path, {"customerId": str(other.pk)})
+    refused = api.put(path, {"customerId": str(foreign.pk)})
+
+    assert given.json()["customer"]["id"] == str(other.pk)
+    assert given.json()["customer"]["name"] == other.name
+    assert (refused.status_code, refused.json()["code"]) == (400, "not_found")
+    assert "customerId" in refused.json()["errors"]
+
+
+def test_a_point_on_the_map_is_edited_whole_or_not(api, store):
+    path = f"{ORDERS}/{api.post(ORDERS, an_order_body(store, (a_product(store), 1))).json()['id']}"
+    api.put(path, {"delivery_lat": 33.3, "delivery_lng": 44.4})
+
+    half = api.put(path, {"delivery_lng": None})
+
+    assert half.status_code == 400
+    assert "delivery_lat" in half.json()["errors"]
+    assert api.get(path).json()["delivery_lng"] is not None
 
 
 def test_a_draft_holds_no_stock_until_it_is_placed(api, store):
@@ -507,3 +602,12 @@ def test_amounts_beyond_all_measure_are_refused_and_are_no_fault(api, store):
     for answer in answers:
         assert answer.status_code == 400
         assert answer.json()["code"] in ("number_too_large", "max_value")
+
+
+def test_an_order_is_found_by_the_callers_own_number(key, store):
+    body = an_order_body(store, (a_product(store), 1), externalRef="A/17 ü")
+    made = key.post(ORDERS, body).json()
+
+    assert key.get(f"{ORDERS}/by-external-ref?ref=A%2F17+%C3%BC").json()["id"] == made["id"]
+    assert key.get(f"{ORDERS}/by-external-ref?ref=B").status_code == 404
+    assert key.get(f"{ORDERS}/by-external-ref").json()["errors"].keys() == {"ref"}

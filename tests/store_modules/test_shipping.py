@@ -230,9 +230,11 @@ def test_guide_package_sizes_one_in_use_is_deleted_softly(api, store):
     order = api.post("/orders", body).json()
 
     unset = api.put(f"/package-sizes/{first['id']}", {"isDefault": False})
+    resting = api.put(f"/package-sizes/{first['id']}", {"isActive": False})
     gone = api.delete(f"/package-sizes/{second['id']}")
 
-    assert (unset.status_code, unset.json()["code"]) == (409, "default_required")
+    for refused in (unset, resting):
+        assert (refused.status_code, refused.json()["code"]) == (409, "default_required")
     assert gone.status_code == 204
     assert api.get(f"/package-sizes/{second['id']}").status_code == 404
     assert api.get(f"/orders/{order['id']}").json()["packageSizeId"] == second["id"]

@@ -29,7 +29,7 @@ for toolkits_own in (
 class ApplicationAdmin(ReadMostly, ModelAdmin):
     list_display = ["client_id", "name", "registration_source", "store", "created"]
     list_select_related = ["store"]
-    search_fields = ["=client_id"]
+    search_fields = ["client_id"]
     exclude = ["client_secret", "hash_client_secret"]
     ordering = ["-id"]
 
@@ -38,7 +38,7 @@ class ApplicationAdmin(ReadMostly, ModelAdmin):
 class AgentAdmin(ReadMostly, ModelAdmin):
     list_display = ["application", "store", "user", "created_at", "last_used_at", "revoked_at"]
     list_select_related = ["application", "store", "user"]
-    search_fields = ["=application__client_id"]
+    search_fields = ["application__client_id"]
     actions = ["revoke"]
     ordering = ["-id"]
 
