@@ -194,11 +194,12 @@
     }
   }
 
-  // First to hear, then to read: what is said in between comes twice and is kept once.
+  // First to hear, then to read, also how far the team has read: what is said in between comes
+  // twice and is kept once.
   async function join() {
     const { token: once } = await call("POST", "hub-token", {});
     await hub.invoke("JoinSession", once);
-    if (conversation) await loadMessages();
+    if (conversation) await loadConversation();
   }
 
   async function heard({ conversationId, data }) {
