@@ -89,17 +89,19 @@ class SalesAnswer(ReportAnswer):
 
 
 class ProductPart(Body):
+    """What goods cost is shown to those who may see it."""
+
     product_id = serializers.UUIDField(allow_null=True)
     sku = TextField()
     name = TextField()
     units = IntField()
     net = Money()
-    cogs = Money()
-    profit = Money()
+    cogs = Money(required=False)
+    profit = Money(required=False)
     returns_units = IntField()
     returns_net = Money()
     return_rate = TextField(allow_null=True)
-    cost_incomplete = serializers.BooleanField()
+    cost_incomplete = serializers.BooleanField(required=False)
     share = TextField(allow_null=True)
     on_hand = IntField(allow_null=True)
     days_of_stock = TextField(allow_null=True)

@@ -48,8 +48,10 @@ class EstimatingPaginator(Paginator):  # type: ignore[type-arg]  # no runtime ge
         if rows <= MANY:
             counted: int = queryset.order_by()[: MANY + 1].count()
             return counted
-        plan = loads(queryset.order_by().explain(format="json"))
-        return max(1, int(plan[0]["Plan"]["Plan Rows"]))
+        plan = queryset.order_by().explain(format="json")
+        if not plan:  # the ORM knows that nothing can match
+            return 0
+        return max(1, int(loads(plan)[0]["Plan"]["Plan Rows"]))
 
 
 def operator_of(request: HttpRequest, store_id: Any = None) -> Actor:

@@ -247,7 +247,7 @@ class OperationSchema(AutoSchema):
         if action in getattr(self.view, "accepting_actions", ()):
             return ["202"]
         if action == "bulk":
-            return ["201", "207", "400"]
+            return ["201" if self.method == "POST" else "200", "207", "400"]
         return ["201" if self.method == "POST" and action in CREATING else "200"]
 
 

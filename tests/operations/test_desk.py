@@ -87,10 +87,11 @@ def test_a_second_factor_is_set_up_and_asked_for(desk, operator):
 
 def test_a_code_is_good_once_and_a_recovery_code_too(desk, operator):
     desk.get("/admin/second-factor/")
-    shown = desk.post("/admin/second-factor/", {"code": current_code(operator)})
+    code = current_code(operator)
+    shown = desk.post("/admin/second-factor/", {"code": code})
     recovery = shown.context["codes"][0]
 
-    used = sign_in(Client(), current_code(operator))
+    used = sign_in(Client(), code)
     by_recovery = sign_in(Client(), recovery)
     again = sign_in(Client(), recovery)
 
