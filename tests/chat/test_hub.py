@@ -140,8 +140,7 @@ def test_who_was_away_hears_what_was_missed_once_and_in_order(
     for number in range(30):
         guest.post(f"/conversations/{talk}/messages", json={"text": f"{number}"})
     if library == "signalrcore":
-        agent.wait_for({"state": "closed"}, 30)
-        agent.tell(do="start")
+        agent.start_again()
     agent.wait_for({"state": "reconnected" if library == "official" else "connected"}, 30)
     back = agent.invoke("JoinStoreFrom", token_of(program), cursor)
 

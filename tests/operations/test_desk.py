@@ -11,6 +11,7 @@ from django.test import Client, TestCase
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_otp.oath import totp
+from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from integrations.api_keys.models import ApiKey
@@ -92,6 +93,8 @@ def test_a_code_is_good_once_and_a_recovery_code_too(desk, operator):
     recovery = shown.context["codes"][0]
 
     used = sign_in(Client(), code)
+    rested = {"throttling_failure_count": 0, "throttling_failure_timestamp": None}
+    StaticDevice.objects.update(**rested)  # a wrong code makes the next one wait
     by_recovery = sign_in(Client(), recovery)
     again = sign_in(Client(), recovery)
 

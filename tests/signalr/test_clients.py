@@ -68,9 +68,8 @@ def test_a_client_whose_network_failed_comes_back(client, wire, room, way):
     wire.cut()
 
     came_back = "reconnected" if way[0] == "official" else "connected"
-    if way[0] == "signalrcore":  # it tries its old id, gets 404 and gives up
-        one.wait_for({"state": "closed"}, 30)
-        one.tell(do="start")
+    if way[0] == "signalrcore":
+        one.start_again()
     one.wait_for({"state": came_back}, 30)
     one.invoke("Join", room)
     one.invoke("Say", room, "again")

@@ -73,18 +73,30 @@ class Client:
             "token": token,
             "events": list(events),
         }
-        self.process = subprocess.Popen(
-            [*command_of(library), json.dumps(options)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=FOLDER,
-        )
+        self.command = [*command_of(library), json.dumps(options)]
         self.facts = []
         self.unread = queue.Queue()
         self.numbers = count(1)
+        self.launch()
+
+    def launch(self):
+        self.process = subprocess.Popen(
+            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=FOLDER
+        )
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
+
+    def start_again(self):
+        """As users of signalrcore do after a drop: it tries its old id, gets 404 and gives up, and
+        now and then its threads miss the drop."""
+        try:
+            self.wait_for({"state": "closed"}, 10)
+            self.tell(do="start")
+        except AssertionError:
+            self.process.kill()
+            self.stop()
+            self.wait_for({"state": "ended"})
+            self.launch()
 
     def read(self):
         for line in self.process.stdout:
