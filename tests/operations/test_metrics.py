@@ -11,8 +11,7 @@ from django.utils import timezone
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from storeplatform.kernel import metrics, outbox, tracing
-from storeplatform.kernel import ids
+from storeplatform.kernel import ids, metrics, outbox, tracing
 from storeplatform.kernel.ids import first_of, uuid7
 from storeplatform.kernel.models import OutboxEvent
 from tests.clients import ApiClient

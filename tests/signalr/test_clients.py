@@ -1,8 +1,7 @@
 """Unmodified clients, each transport and encoding, on one process and on several."""
 
-from uuid import uuid4
-
 import time
+from uuid import uuid4
 
 import pytest
 
