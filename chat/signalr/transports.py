@@ -458,6 +458,7 @@ async def poll(request: Request, connection: Connection) -> None:
         return
     while isinstance(connection.carrier, Poll) and connection.carrier.is_answering:
         await connection.carrier.over  # the client has its answer before we hear that it is written
+        await asyncio.sleep(0)  # so that its own poll can let go of it
     if connection.has_ended:
         raise Refused(404)
     carrier = Poll(request, connection)

@@ -612,6 +612,14 @@ def test_a_deleted_connection_says_its_last_once(hub, http):
     assert http.post(f"{hub}?id={token}", content=b"x").status_code == 404
 
 
+def test_asking_again_right_after_the_end_stops_nobody(hub, http):
+    for _ in range(30):  # the answer may be out before its poll has let go of the connection
+        token = polling(http, hub)
+        http.delete(f"{hub}?id={token}")
+        assert http.get(f"{hub}?id={token}").status_code == 204
+        assert http.get(f"{hub}?id={token}").status_code == 404
+
+
 def test_what_is_left_comes_before_the_end(hub, http):
     token = polling(http, hub)
     http.post(
