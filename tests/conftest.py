@@ -1,7 +1,9 @@
 """What all tests stand on: clean state, and clients that speak HTTP to the real application."""
 
+import time
+
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from integrations.otp import sms
@@ -62,8 +64,20 @@ def parallel(django_db_setup, django_db_blocker):
                 [list(REFERENCE_TABLES)],
             )
             (tables,) = cursor.fetchone()
-            cursor.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+            empty(cursor, f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
         connection.close()
+
+
+def empty(cursor, statement, tries=5):
+    """A server that is still busy with the test may stand in the way for a moment."""
+    for left in reversed(range(tries)):
+        try:
+            cursor.execute(statement)
+            return
+        except OperationalError:
+            if not left:
+                raise
+            time.sleep(0.5)
 
 
 @pytest.fixture
