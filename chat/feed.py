@@ -9,6 +9,7 @@ from uuid import UUID
 import orjson
 import redis
 import structlog
+from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
@@ -38,6 +39,11 @@ FROM head, ROWS FROM (jsonb_to_recordset(%(events)s::jsonb) AS
   (type text, conversation_id uuid, visitor_id uuid, data jsonb)) WITH ORDINALITY
   AS event (type, conversation_id, visitor_id, data, place)
 """
+
+
+def hub_url(hub: str) -> str:
+    """Where a SignalR client connects: it negotiates there by HTTP, whatever carries it then."""
+    return f"{settings.PUBLIC_ORIGIN}/hubs/{hub}"
 
 
 @dataclass(frozen=True, slots=True)

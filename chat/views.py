@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django.conf import settings
 from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
 from rest_framework.decorators import action
@@ -415,9 +414,7 @@ class Feed(StoreScoped[Conversation]):
 
 
 def token_response(issued: dict[str, Any], hub: str) -> Response:
-    scheme, _, rest = str(settings.PUBLIC_ORIGIN).partition("://")
-    socket = "wss" if scheme == "https" else "ws"
-    response = Response({**issued, "hubUrl": f"{socket}://{rest}/hubs/{hub}"})
+    response = Response({**issued, "hubUrl": feed.hub_url(hub)})
     response["Cache-Control"] = "no-store"
     return response
 

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 import jwt
-from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
@@ -177,7 +176,7 @@ class Widget(WidgetSurface, PublicView):
             "greeting": channel.greeting,
             "theme": channel.theme,
             "hours": channel.hours,
-            "hubUrl": f"{settings.PUBLIC_ORIGIN}/hubs/{feed.VISITOR_HUB}",
+            "hubUrl": feed.hub_url(feed.VISITOR_HUB),
         }
         tag = f'"{sha256(dumps(body)).hexdigest()[:32]}"'
         is_known = tag in [
