@@ -12,8 +12,6 @@ import json
 import os
 import secrets
 import subprocess
-import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -27,6 +25,7 @@ import httpx
 import psycopg
 
 from bench import load
+from bench.server import PORT, memory_of, production, serving, sign_in
 from storeplatform.local_servers import LocalServers
 
 SECONDS = float(os.environ.get("BENCH_SECONDS", "5"))
@@ -38,34 +37,13 @@ FIGURES = [
 ONLY = os.environ.get("BENCH_ONLY", "")
 ORDERS_A_DAY = 1000
 PRODUCTS = 3000
-PORT = int(os.environ.get("PORT", "8077"))
-SECRETS = (
-    "SECRET_KEY", "JWT_KEY", "API_KEY_PEPPER", "TOKEN_KEY", "OTP_KEY", "CURSOR_KEY", "FIELD_KEY",
-)  # fmt: skip
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, LocalServers(Path(folder)) as own:
-        os.environ |= {
-            "APP_ENV": "production",
-            "DATABASE_URL": own.database_url,
-            "REDIS_URL": own.redis_url,
-            "STATE_DIR": folder,
-            "ALLOWED_HOSTS": "127.0.0.1",
-            "PUBLIC_ORIGIN": f"http://127.0.0.1:{PORT}",
-            "RATE_LIMITS": "count",
-            "OTP_PROVIDER": "console",
-            "DJANGO_SETTINGS_MODULE": "storeplatform.settings",
-            **{name: secrets.token_urlsafe(40) for name in SECRETS},
-        }
+    with production(RATE_LIMITS="count", OTP_PROVIDER="console") as own:
         store = make_store()
-        log = Path(folder) / "server.log"
-        server = start_server(log)
-        try:
+        with serving() as (server, log):
             measure(store, server, log, own)
-        finally:
-            server.terminate()
-            server.wait()
 
 
 def make_store() -> dict[str, Any]:
@@ -115,15 +93,6 @@ def make_store() -> dict[str, Any]:
     }
 
 
-def sign_in(store_id: uuid.UUID, user_id: uuid.UUID) -> dict[str, str]:
-    """The headers of a fresh sign-in of the store's owner."""
-    from store_modules.stores.models import SignIn
-    from store_modules.stores.tokens import StoreAccessToken, new_end
-
-    row = SignIn.objects.create(user_id=user_id, store_id=store_id, expires_at=new_end())
-    return {"Authorization": f"Bearer {StoreAccessToken.of(row, 'store_owner')}"}
-
-
 def an_agent(store: Any, user: Any) -> str:
     """The access token of an AI agent that the owner let in, good for a day."""
     from datetime import timedelta
@@ -152,39 +121,6 @@ def an_agent(store: Any, user: Any) -> str:
     set_token_value(token, raw)
     token.save()
     return raw
-
-
-def start_server(log: Path) -> "subprocess.Popen[bytes]":
-    command = [
-        sys.executable, "-m", "uvicorn", "storeplatform.asgi:application", "--port", str(PORT),
-        "--workers", "2", "--no-access-log", "--http", "storeplatform.serving:Protocol",
-        "--no-proxy-headers", "--loop", "uvloop", "--ws", "websockets-sansio",
-        "--log-level", "warning",
-    ]  # fmt: skip
-    with log.open("wb") as output:
-        server = subprocess.Popen(command, stderr=output, stdout=output)
-    for _ in range(300):
-        try:
-            if httpx.get(f"http://127.0.0.1:{PORT}/health/ready").status_code == 200:
-                return server
-        except httpx.HTTPError:
-            time.sleep(0.1)
-    raise SystemExit(log.read_text()[-3000:])
-
-
-def memory_of(server: "subprocess.Popen[bytes]") -> list[int]:
-    """MB of each worker, shared pages by their share."""
-    found = subprocess.run(
-        ["/bin/ps", "-ww", "--ppid", str(server.pid), "-o", "pid=,args="],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    sizes = []
-    for line in found.stdout.splitlines():
-        pid, args = line.split(None, 1)
-        if "spawn_main" in args:
-            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-            sizes.append(int(rollup.partition("Pss:")[2].split()[0]) // 1024)
-    return sizes
 
 
 def scenarios(store: dict[str, Any]) -> dict[str, load.MakeRequest]:

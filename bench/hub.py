@@ -11,10 +11,8 @@ import json
 import os
 import re
 import resource
-import secrets
 import subprocess
 import sys
-import tempfile
 import time
 from datetime import datetime
 from pathlib import Path
@@ -24,8 +22,7 @@ from typing import Any
 import httpx
 import uvloop
 
-from bench.__main__ import PORT, SECRETS, memory_of, sign_in
-from storeplatform.local_servers import LocalServers
+from bench.server import PORT, memory_of, production, serving, sign_in
 
 SOCKETS = int(os.environ.get("BENCH_SOCKETS", "5000"))
 SECONDS = float(os.environ.get("BENCH_SECONDS", "20"))
@@ -54,28 +51,16 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if most < SOCKETS + 500:
         raise SystemExit(f"{SOCKETS} sockets need more open files than {most}; see ulimit -Hn.")
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, LocalServers(Path(folder)) as own:
-        os.environ |= {
-            "APP_ENV": "production",
-            "DATABASE_URL": own.database_url,
-            "REDIS_URL": own.redis_url,
-            "STATE_DIR": folder,
-            "ALLOWED_HOSTS": "127.0.0.1",
-            "PUBLIC_ORIGIN": f"http://127.0.0.1:{PORT}",
-            "RATE_LIMITS": "off",
-            "LOG_LEVEL": "ERROR",
-            "HUB": json.dumps(HUB),
-            "DJANGO_SETTINGS_MODULE": "storeplatform.settings",
-            "DJANGO_ALLOW_ASYNC_UNSAFE": "1",  # of the load generator, which makes hub tokens
-            **{name: secrets.token_urlsafe(40) for name in SECRETS},
-        }
+    with production(
+        RATE_LIMITS="off",
+        LOG_LEVEL="ERROR",
+        HUB=json.dumps(HUB),
+        DJANGO_ALLOW_ASYNC_UNSAFE="1",  # of the load generator, which makes hub tokens
+    ):
         desks = make_desks()
-        server = start_server(Path(folder) / "server.log")
-        try:
+        flags = ["--ws-ping-interval", "86400", "--timeout-keep-alive", "75"]
+        with serving(*flags) as (server, _):
             uvloop.run(measure(server, desks))
-        finally:
-            server.terminate()
-            server.wait()
 
 
 def make_desks() -> list[dict[str, Any]]:
@@ -108,26 +93,6 @@ def make_desks() -> list[dict[str, Any]]:
         desks.append({"headers": sign_in(store.pk, user.pk)})
     connection.close()
     return desks
-
-
-def start_server(log: Path) -> "subprocess.Popen[bytes]":
-    command = [
-        sys.executable, "-m", "uvicorn", "storeplatform.asgi:application", "--port", str(PORT),
-        "--workers", "2", "--no-access-log", "--http", "storeplatform.serving:Protocol",
-        "--no-proxy-headers", "--loop", "uvloop", "--ws", "websockets-sansio",
-        "--ws-per-message-deflate", "false", "--ws-ping-interval", "86400",
-        "--timeout-keep-alive", "75",
-        "--log-level", "warning",
-    ]  # fmt: skip
-    with log.open("wb") as output:
-        server = subprocess.Popen(command, stderr=output, stdout=output)
-    for _ in range(600):
-        try:
-            if httpx.get(f"http://127.0.0.1:{PORT}/health/ready").status_code == 200:
-                return server
-        except httpx.HTTPError:
-            time.sleep(0.1)
-    raise SystemExit(log.read_text()[-3000:])
 
 
 class Frames:
