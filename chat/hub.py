@@ -6,6 +6,7 @@ cursor, at every wake-up and every two seconds besides.
 
 import asyncio
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -57,7 +58,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-class FeedHub(Hub):
+class FeedHub(Hub, ABC):
     """A hub whose groups are told what a part of the feed says."""
 
     join_seconds = 30
@@ -129,8 +130,8 @@ class FeedHub(Hub):
             if not await self.connection.take_place(count, most):
                 raise HubError("too_many_connections", "Close another connection first.")
 
-    def is_welcome(self, actor: Actor) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def is_welcome(self, actor: Actor) -> bool: ...
 
     async def enter(self, group: str, cursor: int | None) -> bool:
         """Join a group from a cursor on, or from now on. False when what follows the cursor is
@@ -184,20 +185,20 @@ class FeedHub(Hub):
     # Reading the feed
 
     @classmethod
-    def head(cls, group: str) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def head(cls, group: str) -> int: ...
 
     @classmethod
-    def rows(cls, group: str, after: int) -> list[FeedEvent]:
-        raise NotImplementedError
+    @abstractmethod
+    def rows(cls, group: str, after: int) -> list[FeedEvent]: ...
 
     @classmethod
-    def is_beyond(cls, group: str, cursor: int, head: int) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def is_beyond(cls, group: str, cursor: int, head: int) -> bool: ...
 
     @classmethod
-    def event(cls, row: FeedEvent) -> Event:
-        raise NotImplementedError
+    @abstractmethod
+    def event(cls, row: FeedEvent) -> Event: ...
 
     @classmethod
     def passing(cls, told: dict[str, Any]) -> Event:

@@ -66,6 +66,7 @@ def clone_database(worker):
     name = f"test_{worker or 'single'}_{os.environ['TEST_TEMPLATE'][-8:]}"
     recreate(name, template=os.environ["TEST_TEMPLATE"])
     os.environ["DATABASE_URL"] = url_of(name)
+    os.environ["METRICS_DIR"] = str(Path(os.environ["STATE_DIR"]) / "metrics" / name)
     place = int(worker.removeprefix("gw")) + 1 if worker else 0
     os.environ["REDIS_URL"] = os.environ["REDIS_URL"].replace("db=0", f"db={place}")
 

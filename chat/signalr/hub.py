@@ -94,7 +94,7 @@ class Hub:
     methods: ClassVar[dict[str, Method]] = {}
 
     def __init_subclass__(cls) -> None:
-        functions = [getattr(cls, attribute) for attribute in dir(cls)]
+        functions: list[Any] = [getattr(cls, attribute, None) for attribute in dir(cls)]
         cls.methods = {
             function.hub_method_name: Method(function.hub_method_name, function)
             for function in functions

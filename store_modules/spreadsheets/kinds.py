@@ -1,6 +1,7 @@
 """The four spreadsheets: how the rows of each become what the single endpoints make, by the same
 serializers and services."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -79,7 +80,7 @@ class Ready:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-class Sheet:
+class Sheet(ABC):
     """One kind of spreadsheet, read for one actor.
 
     `units` puts a file's records in order; records of one unit are carried out together.
@@ -95,8 +96,8 @@ class Sheet:
         self.actor, self.header = actor, header
 
     @classmethod
-    def columns(cls, facts: StoreFacts) -> Columns:
-        raise NotImplementedError
+    @abstractmethod
+    def columns(cls, facts: StoreFacts) -> Columns: ...
 
     @classmethod
     def fields(cls, serializer: type[Any], facts: StoreFacts) -> Any:
@@ -143,7 +144,7 @@ class Sheet:
         """How many records a file holds."""
         return sum(1 for _ in rows)
 
-    def prepare(self, records: Sequence[Record], *, dry_run: bool) -> None:
+    def prepare(self, records: Sequence[Record], *, dry_run: bool) -> None:  # noqa: B027  # rarely needed
         """Outside the batch's transaction."""
 
     # In the batch's transaction
@@ -163,16 +164,16 @@ class Sheet:
         except serializers.ValidationError as error:
             return validation_refusal(error)
 
+    @abstractmethod
     def existing(self, keys: Sequence[str]) -> dict[str, UUID]:
         """The rows of the store that have the keys, locked."""
-        raise NotImplementedError
 
-    def one_ready(self, record: Record, existing: UUID | None) -> Ready:
-        raise NotImplementedError
+    @abstractmethod
+    def one_ready(self, record: Record, existing: UUID | None) -> Ready: ...
 
+    @abstractmethod
     def write(self, rows: Sequence[Ready]) -> list[bool]:
         """Store them; of each whether it is new."""
-        raise NotImplementedError
 
 
 def validated(serializer: Any, body: dict[str, Any]) -> dict[str, Any]:

@@ -316,13 +316,16 @@ class SettingsView(StoreScoped[StoreSettings]):
         return values
 
 
+NO_CURRENCY = "XXX"  # as ISO 4217 says it, until a store has chosen
+
+
 def written_facts(
     row: StoreSettings | None, currency: Any = None, country: Any = None
 ) -> StoreFacts:
     """The facts that a settings body is read with: those it sets itself, else the present ones."""
     chosen = str(currency).upper() if currency else ""
     if not is_currency(chosen):
-        chosen = row.currency_code if row else "XXX"
+        chosen = row.currency_code if row else NO_CURRENCY
     place = str(country).upper() if country else (row.country_code if row else "")
     return StoreFacts(
         row.store_id if row else UUID(int=0),

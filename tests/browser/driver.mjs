@@ -35,8 +35,23 @@ async function open({ page: name, url, width, height, language }) {
   await page.goto(url, { waitUntil: "load" });
 }
 
+// What a page that goes on to another makes of a deed that came too early.
+const LEFT = /context|detached|does not belong to the document/i;
+
 const find = async (page, selector, seconds) =>
   page.waitForSelector(selector, { visible: true, timeout: seconds * 1000 });
+
+// Finds an element and does something with it; on the next page again, when this one was left.
+async function act(page, selector, seconds, deed) {
+  const deadline = Date.now() + seconds * 1000;
+  for (;;) {
+    try {
+      return await deed(await find(page, selector, seconds));
+    } catch (error) {
+      if (!LEFT.test(error.message) || Date.now() > deadline) throw error;
+    }
+  }
+}
 
 async function read(page, selector) {
   const texts = [];
@@ -45,27 +60,22 @@ async function read(page, selector) {
       texts.push(await element.evaluate((one) => one.innerText));
     }
   } catch (error) {
-    if (!/context|detached/i.test(error.message)) throw error; // it went on to another page
+    if (!LEFT.test(error.message)) throw error; // it went on to another page
   }
   return texts;
 }
 
 const deeds = {
   open,
-  click: async ({ page, selector, seconds }) => {
-    const found = await find(page, selector, seconds);
-    await found.evaluate((element) => element.click());
-  },
+  click: async ({ page, selector, seconds }) =>
+    act(page, selector, seconds, (found) => found.evaluate((element) => element.click())),
   type: async ({ page, selector, text, seconds }) => {
-    const found = await find(page, selector, seconds);
-    await found.focus();
+    const found = await act(page, selector, seconds, async (element) => { await element.focus(); return element; });
     await found.type(text);
   },
   press: async ({ page, key }) => page.keyboard.press(key),
-  choose: async ({ page, selector, value, seconds }) => {
-    const found = await find(page, selector, seconds);
-    await found.select(value);
-  },
+  choose: async ({ page, selector, value, seconds }) =>
+    act(page, selector, seconds, async (found) => { await found.select(value); }),
   // Waits until an element of the selector has the text, and answers the whole of its text.
   see: async ({ page, selector, text, seconds }) => {
     const deadline = Date.now() + seconds * 1000;

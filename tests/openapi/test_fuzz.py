@@ -16,6 +16,9 @@ from tests.servers import ROOT, RunningServer
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "1")
 PHASES = os.environ.get("FUZZ_PHASES", "examples,fuzzing")
 
+# Of Python 3.11 now and then, while Hypothesis describes a deep strategy: nothing was found then.
+INTERPRETER_FAULT = "SystemError: AST constructor recursion depth mismatch"
+
 
 @pytest.fixture
 def credentials(parallel):
@@ -43,9 +46,12 @@ def test_schemathesis_finds_nothing(credentials, tmp_path):
         "--continue-on-failure",
     ]  # fmt: skip
     try:
-        found = subprocess.run(
-            command, cwd=tmp_path, env=os.environ | credentials, capture_output=True, text=True
-        )
+        for _ in range(3):
+            found = subprocess.run(
+                command, cwd=tmp_path, env=os.environ | credentials, capture_output=True, text=True
+            )
+            if INTERPRETER_FAULT not in found.stdout:
+                break
     finally:
         server.stop()
 
