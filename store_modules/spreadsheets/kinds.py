@@ -3,7 +3,7 @@ serializers and services."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -440,7 +440,7 @@ class OrderRows(Sheet):
             columns[fold(alias)] = columns[fold(name)]
         columns["areaname"] = Column("areaName")
         for column in columns_of(ImportItem(context=context).fields).values():
-            item = Column(f"items.{column.name}", empty=NOTHING)
+            item = replace(column, name=f"items.{column.name}", empty=NOTHING)
             columns[fold(column.name)] = columns[fold(item.name)] = item
         return columns
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum
 from typing import Any
 
@@ -11,6 +12,10 @@ from rest_framework import serializers
 from store_modules.spreadsheets.csv_files import refuse, split, structure, unguarded
 from storeplatform.kernel.serializers import Computed, Money
 
+FLAGS = dict.fromkeys(("true", "yes", "y", "on", "t", "1"), True) | dict.fromkeys(
+    ("false", "no", "n", "off", "f", "0"), False
+)
+NUMBER = re.compile(r"[+-]?\d{1,20}(\.\d{0,20})?")
 SPACING = re.compile(r"[\s_-]")
 NOTHING = object()  # an empty cell that changes nothing
 
@@ -21,6 +26,8 @@ class Form(Enum):
     TEXT = "text"
     LIST = "list"
     JSON = "json"
+    FLAG = "flag"
+    NUMBER = "number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +44,26 @@ class Column:
         text = unguarded(cell)
         if self.form is Form.LIST:
             return split(text.strip())
+        if self.form is Form.FLAG:
+            return flag(text)
+        if self.form is Form.NUMBER:
+            return number(text)
         return structure(text.strip()) if self.form is Form.JSON else text
 
 
 Columns = dict[str, Column]
 Fields = Mapping[str, serializers.Field[Any, Any, Any, Any]]
+
+
+def flag(cell: str) -> Any:
+    """Whether a cell says yes, or the cell, of which the field will say what it wants."""
+    return FLAGS.get(cell.strip().lower(), cell)
+
+
+def number(cell: str) -> Any:
+    """The number of a cell, or the cell."""
+    text = cell.strip()
+    return Decimal(text) if NUMBER.fullmatch(text) else cell
 
 
 def fold(name: str) -> str:
@@ -73,6 +95,10 @@ def column_of(name: str, one: serializers.Field[Any, Any, Any, Any]) -> Column:
     if isinstance(one, serializers.DictField | serializers.ListSerializer):
         many = isinstance(one, serializers.ListSerializer)
         return Column(name, Form.JSON, [] if many else empty)
+    if isinstance(one, serializers.BooleanField):
+        return Column(name, Form.FLAG, empty)
+    if isinstance(one, serializers.IntegerField | serializers.FloatField):
+        return Column(name, Form.NUMBER, empty)
     return Column(name, empty=empty)
 
 

@@ -5,7 +5,7 @@ into one json_build_object, so a list of fifty rows is one statement and no Pyth
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, ClassVar, TypeVar
@@ -57,6 +57,42 @@ class StoreAware:
         return facts
 
 
+# DRF reads "yes" as true, 5 as "5", 7 as an id and true as 1.0; we take what the document says.
+# Subclasses come with their base; kinds of field that are not here look for themselves.
+JSON_OF: tuple[tuple[type[serializers.Field[Any, Any, Any, Any]], tuple[type, ...], str], ...] = (
+    (serializers.BooleanField, (bool,), "true or false."),
+    (serializers.CharField, (str,), "Text."),
+    (serializers.UUIDField, (str, UUID), "An id."),
+    (serializers.DateField, (str, date), "A date, such as 2026-01-31."),
+    (serializers.TimeField, (str, time), "A time of day, such as 09:30."),
+    (serializers.IntegerField, (int, Decimal), "A whole number."),
+    (serializers.FloatField, (int, float, Decimal), "A number."),
+)
+
+
+def strictly(field: serializers.Field[Any, Any, Any, Any]) -> None:
+    """Make a field, and what a list or an object of it holds, refuse JSON of another kind."""
+    if child := getattr(field, "child", None):
+        strictly(child)
+    for base, kinds, told in JSON_OF:
+        if isinstance(field, base):
+            read_of_kind(field, kinds, told)
+            return
+
+
+def read_of_kind(
+    field: serializers.Field[Any, Any, Any, Any], kinds: tuple[type, ...], told: str
+) -> None:
+    lenient = field.to_internal_value
+
+    def read(data: Any) -> Any:
+        if not isinstance(data, kinds) or (isinstance(data, bool) and bool not in kinds):
+            raise serializers.ValidationError(told, code="invalid")
+        return lenient(data)
+
+    field.to_internal_value = read  # type: ignore[method-assign]  # of this one field
+
+
 class TextField(serializers.CharField):
     """Trimmed NFC text without control characters; `multiline` allows line breaks."""
 
@@ -82,11 +118,9 @@ class TextField(serializers.CharField):
 
 
 class IntField(serializers.IntegerField):
-    """A whole number as a JSON number or digits; a boolean is none."""
+    """A whole number; 2.0 is one too."""
 
     def to_internal_value(self, data: Any) -> int:
-        if isinstance(data, bool):
-            self.fail("invalid")
         if isinstance(data, Decimal):
             if data != data.to_integral_value():
                 self.fail("invalid")
@@ -244,6 +278,8 @@ class CamelCase:
                 wire += "Id"
             if wire != name and field.source is None:
                 field.source = name
+            if not field.read_only:
+                strictly(field)
             renamed[wire] = field
         return renamed
 
