@@ -314,6 +314,8 @@ class VisitorNamed(Body):
 class FirstMessage(Body):
     """A text alone, or a message."""
 
+    takes_text = True  # as the API document says
+
     text = TextField(max_length=MAX_TEXT, multiline=True)
     client_message_id = TextField(max_length=64, required=False, allow_null=True)
     sender_name = TextField(max_length=200, required=False, allow_null=True)

@@ -154,7 +154,7 @@ class OperationSchema(AutoSchema):
             schema["properties"] = {
                 name: told_default(member)
                 for name, member in schema["properties"].items()
-                if not isinstance(serializer.fields.get(name), Computed)
+                if not getattr(serializer.fields.get(name), "read_only", False)
             }
         example = getattr(serializer, "example", None)
         return {**schema, "examples": [example]} if example and direction == "request" else schema
@@ -180,6 +180,8 @@ class OperationSchema(AutoSchema):
             del schema["oneOf"]
         if isinstance(field, TextField) and field.allow_null and direction == "request":
             schema.pop("minLength", None)  # an empty text is none
+        if getattr(field, "takes_text", False) and direction == "request":
+            return {"anyOf": [schema, {"type": "string", "minLength": 1}]}
         if isinstance(field, DecimalField) and direction == "request":
             kinds = schema["type"]
             schema["type"] = ["number", *([kinds] if isinstance(kinds, str) else kinds)]

@@ -227,6 +227,11 @@ class StoreRelatedField(StoreAware, serializers.PrimaryKeyRelatedField[Any]):
             rows = rows.live()
         return rows.filter(store_id=self.facts.id)
 
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        if data == "":  # DRF takes it for null
+            raise serializers.ValidationError("An id.", code="invalid")
+        return super().run_validation(data)
+
     def to_internal_value(self, data: Any) -> Any:
         try:
             return super().to_internal_value(data)
