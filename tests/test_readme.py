@@ -1,5 +1,6 @@
 """The README's commands, and its table of settings, hold."""
 
+import json
 import os
 import re
 import subprocess
@@ -41,8 +42,9 @@ def test_the_first_call_and_the_first_order_work_as_pasted(parallel, tmp_path):
 
     assert done.returncode == 0, done.stderr
     products, sent, number = done.stdout.split("\n")[0:1] + done.stdout.split("\n")[-3:-1]
-    assert "TEA-500" in products
-    assert "expiresIn" in sent or "sent" in sent
+    assert [one["sku"] for one in json.loads(products)["items"]] == ["TEA-500"]
+    assert json.loads(sent)["sent"] is True
+    assert json.loads(sent)["expiresInSeconds"] == 300
     assert number == "ORD-1001"
 
 
@@ -71,3 +73,23 @@ def test_its_settings_are_the_codes():
     real = {str(field.validation_alias or name) for name, field in Environment.model_fields.items()}
 
     assert real <= named
+
+
+def test_for_real_names_every_way_to_deploy_and_how_it_grows():
+    for_real = README.partition("## For real")[2].partition("\n## ")[0]
+    beyond = README.partition("## Beyond one machine")[2].partition("\n## ")[0]
+    named = set(re.findall(r"\]\((compose\.yaml|deploy/[^)]+)\)", for_real))
+
+    assert {"compose.yaml", "deploy/store-platform.service", "deploy/kubernetes.yaml"} <= named
+    for word in ("PostgreSQL", "Valkey", "TLS", "worker", "Backups", "Upgrade", "restore"):
+        assert word in for_real, word
+    for word in ("manage.py work", "replicas", "Citus", "`store_id`", "Redis cluster", "Celery"):
+        assert word in beyond, word
+    assert "measured" in beyond
+
+
+def test_its_licence_is_the_api_documents():
+    files = [file.name for file in ROOT.iterdir() if file.name.upper().startswith("LICEN")]
+
+    assert files == []
+    assert settings.SPECTACULAR_SETTINGS["LICENSE"]["name"] in README
