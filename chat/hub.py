@@ -89,9 +89,8 @@ class FeedHub(Hub, ABC):
         return await asyncio.to_thread(hub_tokens.is_known, credential)
 
     @classmethod
-    async def exposed(cls, connection: "Connection", record: bytes) -> None:
-        text = record.decode(errors="replace")
-        await in_database(report, text, connection.address)
+    async def exposed(cls, held: bytes, address: str) -> None:
+        await in_database(report, held.decode(errors="replace"), address)
 
     # Joining
 
