@@ -323,7 +323,8 @@ def add_message(
         attachment.conversation, attachment.message = conversation, message
     Attachment.objects.bulk_update(attachments, ["conversation", "message"])
     before = conversation.status, conversation.assigned_user_id
-    take_in(actor, conversation, message, now)
+    preview = draft.text or (attachments[0].file_name if attachments else "")
+    take_in(actor, conversation, message, preview[:PREVIEW], now)
     conversation.save()
     if actor.kind == "user":
         raise_cursor(conversation, actor.principal, message.seq)
@@ -397,7 +398,9 @@ def replied_to(actor: Actor, conversation: Conversation, message_id: UUID | None
     return found
 
 
-def take_in(actor: Actor, conversation: Conversation, message: Message, now: datetime) -> None:
+def take_in(
+    actor: Actor, conversation: Conversation, message: Message, preview: str, now: datetime
+) -> None:
     """What a message means for its conversation."""
     conversation.last_seq = message.seq
     conversation.version += 1
@@ -405,7 +408,7 @@ def take_in(actor: Actor, conversation: Conversation, message: Message, now: dat
         return
     conversation.last_public_seq = message.seq
     conversation.last_message_at = now
-    conversation.last_message_preview = (message.text or "")[:PREVIEW] or None
+    conversation.last_message_preview = preview or None
     if message.direction == Message.Direction.INBOUND:
         conversation.last_inbound_seq = message.seq
         conversation.visitor_read_seq = message.seq
