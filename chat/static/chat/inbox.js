@@ -32,6 +32,7 @@ let rows = new Map(); // conversations by id
 let chosen = null; // the id of the one that is read
 let messages = []; // of the chosen one, by seq
 let hasEarlier = false;
+let isAtEnd = true; // whether the last message was in sight when they were drawn
 let further = null; // the cursor of the conversations behind those that are listed
 let isNote = false;
 let team = new Map();
@@ -571,7 +572,7 @@ function drawAssignment(row) {
 function drawMessages() {
   const box = $("#messages");
   if (!box) return;
-  const isAtEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 80;
+  isAtEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 80;
   let last = "";
   const parts = messages.flatMap((message) => {
     const name = day(message.createdAt);
@@ -583,7 +584,13 @@ function drawMessages() {
     parts.unshift(h("button", { class: "plain earlier", onclick: () => attempt(showEarlier) }, t("earlier")));
   }
   box.replaceChildren(...parts);
-  if (isAtEnd) box.scrollTop = box.scrollHeight;
+  toTheEnd();
+}
+
+// The last words stay in sight, also when a picture above them has come.
+function toTheEnd() {
+  const box = $("#messages");
+  if (isAtEnd && box) box.scrollTop = box.scrollHeight;
 }
 
 function drawMessage(message) {
@@ -622,16 +629,22 @@ function drawAttachment(attachment) {
   if (isPicture) {
     const image = h("img", { alt: "", width: attachment.width, height: attachment.height });
     button.prepend(image);
-    address(attachment).then((source) => { image.src = source; }, () => image.remove());
+    image.addEventListener("load", toTheEnd);
+    const known = pictures.get(attachment.id);
+    if (typeof known === "string") image.src = known; // at once: drawn anew, it does not flicker
+    else address(attachment).then((source) => { image.src = source; }, () => image.remove());
   }
   return button;
 }
 
-function address(attachment) {
+async function address(attachment) {
   if (!pictures.has(attachment.id)) {
     const asked = api.file(attachment.id);
     pictures.set(attachment.id, asked);
-    asked.catch(() => pictures.delete(attachment.id));
+    asked.then(
+      (source) => pictures.set(attachment.id, source),
+      () => pictures.delete(attachment.id),
+    );
   }
   return pictures.get(attachment.id);
 }

@@ -89,6 +89,7 @@
   let readTo = 0; // by us
   let hub = null;
   let isOpened = false;
+  let isAtEnd = true; // whether the last message was in sight when they were drawn
   let typingTimer = null;
   let failure = "";
   let files = []; // of the message that is written: { name, id } with the id of what is uploaded
@@ -359,11 +360,14 @@
     return call("POST", "attachments", form);
   }
 
-  function address(attachment) {
+  async function address(attachment) {
     if (!pictures.has(attachment.id)) {
       const asked = call("GET", `attachments/${attachment.id}`).then((held) => URL.createObjectURL(held));
       pictures.set(attachment.id, asked);
-      asked.catch(() => pictures.delete(attachment.id));
+      asked.then(
+        (source) => pictures.set(attachment.id, source),
+        () => pictures.delete(attachment.id),
+      );
     }
     return pictures.get(attachment.id);
   }
@@ -497,10 +501,14 @@
     count.hidden = isOpened || unread === 0;
     count.textContent = new Intl.NumberFormat(language).format(unread);
     line.textContent = failure || (typingTimer ? t("typing") : "");
-    const isAtEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80;
+    isAtEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80;
     const greeted = make("div", "message theirs", greeting);
     greeted.dir = "auto";
     list.replaceChildren(greeted, ...messages.map(drawMessage));
+    toTheEnd();
+  }
+
+  function toTheEnd() {
     if (isAtEnd) list.scrollTop = list.scrollHeight;
   }
 
@@ -525,7 +533,10 @@
       const image = make("img");
       Object.assign(image, { alt: "", width: attachment.width, height: attachment.height });
       image.onerror = () => image.remove();
-      address(attachment).then((source) => { image.src = source; }, () => image.remove());
+      image.onload = toTheEnd;
+      const known = pictures.get(attachment.id);
+      if (typeof known === "string") image.src = known;
+      else address(attachment).then((source) => { image.src = source; }, () => image.remove());
       button.append(image);
     }
     button.append(make("bdi", "", attachment.fileName));
