@@ -105,6 +105,18 @@ def say(window, field, text):
     window.press("Enter")
 
 
+HOSTILE = "<img src=x onerror=document.title=`taken`>"
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A picture and a document; a name may hold markup."""
+    picture, document = tmp_path / f"{HOSTILE}.png", tmp_path / "invoice.pdf"
+    Image.new("RGB", (640, 400), "#b45309").save(picture)
+    document.write_bytes(PDF)
+    return picture, document
+
+
 def test_visitor_and_agent_talk_in_two_windows(browser, server, channel, agent, picture):
     inbox = signed_in(browser, server, agent)
     shop = visiting(browser, server, channel)
@@ -191,7 +203,12 @@ def test_in_arabic_both_read_from_right_to_left(browser, server, channel, agent,
     assert inbox.faults == visitor.faults == []
 
 
-def test_on_a_phone_the_inbox_shows_one_thing_at_a_time(browser, server, channel, agent, picture):
+def test_on_a_phone_the_inbox_shows_one_thing_at_a_time(
+    browser, server, shop, channel, agent, files, picture
+):
+    CannedReply.objects.create(
+        store=shop, shortcode="hello", title="ترحيب", body="أهلًا بك في متجرنا، كيف نساعدك؟ " * 4
+    )
     visitor = visiting(browser, server, channel)
     say(visitor, FIELD, "Hi")
     inbox = signed_in(browser, server, agent, **PHONE)
@@ -206,6 +223,16 @@ def test_on_a_phone_the_inbox_shows_one_thing_at_a_time(browser, server, channel
     assert inbox.look("document.documentElement.scrollWidth") == PHONE["width"]
     inbox.click(".back")
     assert inbox.look(visible) == "grid"
+    inbox.click("#other")
+    inbox.click("#rows .row")
+    for file in files:
+        inbox.attach("#composer input[type=file]", file)
+    inbox.until("document.querySelectorAll('#files li').length === 2")
+    inbox.click("#canned-tool")
+    inbox.see("#canned li", "ترحيب")
+    picture(inbox, "inbox-ar-phone-canned")
+    assert inbox.look("document.documentElement.scrollWidth") == PHONE["width"]
+    assert inbox.faults == []
 
 
 def test_a_reload_keeps_both_where_they_were(browser, server, channel, agent):
@@ -242,18 +269,6 @@ def test_a_wrong_password_is_told_and_signing_out_ends_it(browser, server, agent
     inbox.reload()
 
     inbox.see(".sign-in h1", "Inbox")
-
-
-HOSTILE = "<img src=x onerror=document.title=`taken`>"
-
-
-@pytest.fixture
-def files(tmp_path):
-    """A picture and a document; a name may hold markup."""
-    picture, document = tmp_path / f"{HOSTILE}.png", tmp_path / "invoice.pdf"
-    Image.new("RGB", (640, 400), "#b45309").save(picture)
-    document.write_bytes(PDF)
-    return picture, document
 
 
 def test_files_are_sent_and_seen_on_both_sides(browser, server, channel, agent, files, picture):
@@ -358,7 +373,7 @@ def test_who_belongs_to_two_stores_goes_from_one_to_the_other(
     inbox.see(".row .preview", words[second.pk])
     inbox.click("#rows .row")
     say(inbox, "#composer textarea", "At once.")
-    inbox.see(".message.outbound footer", "Sent")
+    inbox.see(".message.outbound p", "At once.")
     assert Message.objects.get(direction="outbound").store_id == second.pk
     assert inbox.faults == []
 
