@@ -801,7 +801,7 @@ function toggleCanned(field) {
       h(
         "button",
         { type: "button", onclick: () => take(reply) },
-        h("span", { class: "line" }, h("strong", { dir: "auto" }, reply.title), h("code", {}, `/${reply.shortcode}`)),
+        h("span", { class: "line" }, h("strong", { dir: "auto" }, reply.title), h("code", { dir: "ltr" }, `/${reply.shortcode}`)),
         h("span", { class: "quiet", dir: "auto" }, reply.body),
       ),
     );
