@@ -135,6 +135,21 @@ def test_a_request_ends_in_time_however_slow_the_answer_is(mode):
         receiver.stop()
 
 
+def test_an_answer_in_crumbs_costs_little():
+    """Each chunk and each hint costs the sender more than a large answer does."""
+    receiver = Receiver()
+    try:
+        receiver.mode = "crumbs"
+        reply = outbound.post(receiver.url, b"{}", {}, seconds=5)
+        receiver.mode = "hints"
+        with pytest.raises(ConnectionError):
+            outbound.post(receiver.url, b"{}", {}, seconds=5)
+    finally:
+        receiver.stop()
+
+    assert (reply.status, reply.body) == (200, b"x" * 2048)
+
+
 def test_redirects_are_not_followed_and_large_answers_not_read(monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
