@@ -43,8 +43,8 @@ FAULTS = {
 
 class Receiver:
     """A webhook receiver. `mode` says how it answers: ok, fail, hang, redirect, gone, busy, drip,
-    huge, crumbs or hints without end, or down for not at all; `received` holds each request's headers and body, whatever the
-    answer was."""
+    huge, crumbs or hints without end, or down for not at all; `received` holds each request's
+    headers and body, whatever the answer was."""
 
     def __init__(self, *, tls=None):
         self.mode = "ok"

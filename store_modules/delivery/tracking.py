@@ -87,7 +87,7 @@ def take_over(
             outcome, detail = Outcome.NOT_POSSIBLE, f"{refusal.code}: {refusal.message}"[:200]
             flag = "stock_short" if refusal.code == "insufficient_stock" else ""
             raise_flag(made, flag)
-    if outcome == Outcome.UNMAPPED:
+    if status is None and outcome in (Outcome.UNMAPPED, Outcome.LATE):
         raise_flag(made, UNMAPPED_FLAG)
     ShipmentEvent.objects.create(
         dispatch=made,

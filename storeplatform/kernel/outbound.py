@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -31,6 +31,11 @@ HOST = re.compile(rf"{LABEL}(?:\.{LABEL})*")
 LOOKS_NUMERIC = re.compile(r"(?:\d+|0x[0-9a-f]*)")
 GLOBAL_UNICAST = IPv6Network("2000::/3")
 CARRIES_IPV4 = [IPv6Network("2002::/16"), IPv6Network("2001::/32"), IPv6Network("64:ff9b::/96")]
+# Set aside by IANA for other uses than hosts, some of which older Pythons call global. A cloud
+# answers for its machines' credentials at 192.0.0.192.
+SET_ASIDE = [
+    ip_network(text) for text in ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "3fff::/20")
+]
 
 Address = IPv4Address | IPv6Address
 
@@ -133,6 +138,8 @@ def is_public(address: Address) -> bool:
     """Whether an address is reached over the internet and stands for itself. Forms of IPv6 that
     carry an IPv4 address inside are not."""
     if address.is_multicast or address.is_reserved or not address.is_global:
+        return False
+    if any(address in network for network in SET_ASIDE):
         return False
     if isinstance(address, IPv4Address):
         return True

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 import time_machine
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 from jsonschema import Draft202012Validator
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -675,6 +675,46 @@ def test_the_feed_has_the_same_messages_as_the_webhooks(api, hook, receiver, sto
     assert {one["id"]: one for one in got} == sent
     assert key.get(f"/events?after={got[-1]['id']}").json()["items"] == []
     assert key.get(f"/events?after={got[-1]['id']}").json()["nextCursor"] == got[-1]["id"]
+
+
+@pytest.mark.usefixtures("parallel")
+def test_the_feed_skips_no_event_that_commits_late():
+    """The earlier event's transaction ends after the later one was read."""
+    store = a_store()
+    key = key_client_of(store)
+    OutboxEvent.objects.all().delete()
+    begun, commit = threading.Event(), threading.Event()
+    first, second = uuid4(), uuid4()
+
+    def emit(subject):
+        outbox.emit("product.created", store_id=store.pk, subject_id=subject,
+                    data={"id": str(subject), "sku": "TEA", "name": "Tea"})  # fmt: skip
+
+    def slow():
+        try:
+            with transaction.atomic():
+                emit(first)
+                begun.set()
+                commit.wait(20)
+        finally:
+            connection.close()
+
+    writer = threading.Thread(target=slow)
+    writer.start()
+    begun.wait(20)
+    emit(second)
+    outbox.drain()
+    early = key.get("/events").json()
+    commit.set()
+    writer.join()
+    outbox.drain()
+    late = key.get(f"/events?after={early['nextCursor']}").json()
+
+    assert [one["data"]["id"] for one in early["items"]] == [str(second)]
+    assert [one["data"]["id"] for one in late["items"]] == [str(first)]
+    assert OutboxEvent.objects.get(subject_id=first).id < OutboxEvent.objects.get(
+        subject_id=second
+    ).id  # fmt: skip
 
 
 def test_a_key_reads_the_families_of_its_scopes(store, key):

@@ -511,6 +511,17 @@ def test_a_status_without_meaning_changes_nothing_but_is_kept(api, store, nawa, 
     assert shown(api, order)["fulfillmentStatus"] == "in_transit"
 
 
+def test_a_status_without_meaning_that_comes_late_is_seen_too(api, store, nawa, link):
+    order, made = delivered(api, store, nawa)
+
+    tell(nawa, made, "teleported", at=minutes_ago(5))
+
+    assert shown(api, order)["riskFlags"] == ["unmapped_courier_status"]
+    last = api.get(f"/dispatches/{made['id']}").json()["events"][-1]
+    assert (last["rawStatus"], last["outcome"]) == ("teleported", "late")
+    assert api.get(f"/dispatches/{made['id']}").json()["rawStatus"] == "delivered"
+
+
 def test_a_status_that_the_order_does_not_allow_is_kept(api, store, nawa, link):
     order, made = delivered(api, store, nawa)
 
@@ -922,6 +933,10 @@ def test_a_settlement_is_uploaded_as_csv(api, store, nawa, link):
         (b"trackingNumber,collected\n", 400),
         (b"a,b\n1,2\n", 400),
         (b"trackingNumber,collected\nNW-1,lots\n", 400),
+        (b"trackingNumber,collected\nNW-1,=1+1\n", 400),
+        (b"trackingNumber,collected\nNW-1,-5\n", 400),
+        (b"trackingNumber,collected\nNW-1,1.5\n", 400),  # no such coin
+        (b"trackingNumber,collected,COD\nNW-1,5,6\n", 400),
         (b"trackingNumber,collected\n,5\n", 400),
         (b"trackingNumber,collected\nNW-1," + b"9" * 140_000 + b"\n", 400),
         (b"\xff\xfe\x00", 415),
