@@ -75,7 +75,7 @@ def test_a_merchant_signs_in_lets_an_agent_in_and_ends_it(server, shop, chromium
     assert window.look("document.documentElement.scrollWidth <= innerWidth")
     assert "code=" in window.look("location.search")
     window.click("button.stop")
-    until(lambda: window.count(".agent") == 0)
+    until(lambda: Agent.objects.get().revoked_at)
 
     assert [one for one in window.faults if "favicon" not in one] == []
     agent = Agent.objects.get()
