@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from integrations.mcp.gateway import Gateway
 from integrations.mcp.models import AgentCall
-from integrations.mcp.oauth.models import Agent, RefreshToken
+from integrations.mcp.oauth.models import AccessToken, Agent, RefreshToken
 from integrations.mcp.oauth.views import new_service_token
 from integrations.mcp.server import pool
 from store_modules.catalog.models import InventoryItem
@@ -20,8 +20,9 @@ from store_modules.orders.models import Order
 from store_modules.stores.models import Membership, Store
 from tests.clients import client_of, key_client_of
 from tests.factories import a_member, a_product, a_store, an_order_body
-from tests.mcp.agents import Wire, a_token, an_agent
-from tests.servers import until
+from tests.mcp.agents import Wire, a_token, an_agent, an_application
+from tests.mcp.test_oauth import CALLBACK, OAUTH, VERIFIER, link
+from tests.servers import at_once, until
 
 FIRST = 'scope="store:read catalog:read orders:read"'
 
@@ -578,3 +579,22 @@ def test_a_cursor_of_another_store_is_unknown(wire, shop, settings):
     assert "begin again" in wire.refusal(
         "list_products", limit=2, in_stock=True, cursor=mine["next_cursor"]
     )
+
+
+# Codes, over two workers
+
+
+def test_a_code_that_comes_many_times_at_once_leaves_nothing(server, shop, browser, settings):
+    settings.MCP_RESOURCE = server.mcp
+    client = an_application()
+    code = browser.decide(server.url + link(client))["code"]
+    asked = {
+        "grant_type": "authorization_code", "code": code, "redirect_uri": CALLBACK,
+        "client_id": client.client_id, "code_verifier": VERIFIER,
+    }  # fmt: skip
+
+    answers = at_once(6, lambda _: httpx.post(f"{server.url}{OAUTH}/token", data=asked, timeout=60))
+
+    assert sorted(one.status_code for one in answers) == [200] + [400] * 5
+    assert not AccessToken.objects.exists()
+    assert not RefreshToken.objects.filter(revoked=None).exists()

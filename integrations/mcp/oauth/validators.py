@@ -25,6 +25,9 @@ from storeplatform.kernel.audit import audit
 class Validator(OAuth2Validator):
     """Tokens for one resource and one store; a code's replay ends what the code gave."""
 
+    def _load_application(self, client_id: str, request: Any) -> Any:
+        return None if "\0" in (client_id or "") else super()._load_application(client_id, request)
+
     def _validate_resource_uris(self, request: Any, resources: Any) -> None:
         if any(resource != settings.MCP_RESOURCE for resource in resources):
             raise errors.CustomOAuth2Error(
@@ -62,6 +65,8 @@ class Validator(OAuth2Validator):
         self, client_id: str, code: str, client: Any, request: Any, *args: Any, **kwargs: Any
     ) -> bool:
         """The grant stays locked until its tokens are stored: two at once are a replay."""
+        if "\0" in code:  # which the database cannot even look for
+            return False
         grant = (
             Grant.objects.select_for_update()
             .select_related("application", "user")
