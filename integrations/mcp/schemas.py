@@ -73,7 +73,8 @@ def inlined(node: Any, definitions: Mapping[str, Any]) -> Any:
 
 def read_input(model: type[Input], arguments: Mapping[str, Any]) -> Any:
     """The arguments as the model reads them; raises Refusal in words of ours."""
-    if unfit := dict.fromkeys(unfit_texts(arguments), [said("string_pattern_mismatch", {})]):
+    words = said("string_pattern_mismatch", {})
+    if unfit := {place: [words] for place in unfit_texts(arguments)}:
         raise Refusal("validation_error", "Some arguments are not valid.", errors=unfit)
     try:
         return model.model_validate_json(orjson.dumps(arguments), strict=True)
