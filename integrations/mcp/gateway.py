@@ -29,13 +29,14 @@ from integrations.mcp.server import make_server, on_thread
 from storeplatform.kernel import limits, metrics
 from storeplatform.kernel.errors import TooMany
 from storeplatform.kernel.ids import uuid7
-from storeplatform.kernel.limits import POLICIES, Bucket
+from storeplatform.kernel.limits import POLICIES, Bucket, Policy
 
 log = structlog.get_logger("agent")
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+RECORDED = Policy("agent-limited", 60, 60)  # refusals over a limit; it refuses nothing itself
 METHODS = ("POST", "GET", "DELETE", "OPTIONS", "HEAD", "PUT", "PATCH")
 MAX_BODY = 2**20
 BODY_SECONDS = 20
@@ -292,7 +293,7 @@ def admit(raw: str, asked: Asked, request_id: str, ip: str, started: float) -> C
     if refused is None:
         return call
     # Who goes on calling must not fill the table: so many of the refusals are recorded, no more.
-    if all(one.allowed for one in limits.charge([Bucket(POLICIES["agent-limited"], token)])):
+    if all(one.allowed for one in limits.charge([Bucket(RECORDED, token)])):
         audit.record(call, Outcome.LIMITED)
     return refused
 

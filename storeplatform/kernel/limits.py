@@ -45,7 +45,6 @@ POLICIES = {
         Policy("agent", 60, 60),
         Policy("agent-store", 300, 60),
         Policy("agent-write", 10, 60),
-        Policy("agent-limited", 60, 60),
         Policy("agent-failure", 30, 60),
         Policy("oauth-token", 60, 60),
         Policy("oauth-register", 10, 3600),
