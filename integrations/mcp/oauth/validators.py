@@ -120,7 +120,7 @@ class Validator(OAuth2Validator):
         good: bool = super().validate_refresh_token(refresh_token, client, request, *args, **kwargs)
         checksum = hashlib.sha256(refresh_token.encode()).hexdigest()
         row = RefreshToken.objects.filter(token_checksum=checksum, application=client).first()
-        if row is None:
+        if row is None or row.agent_id is None:
             return False
         good = good and principal_of_agent(row.agent_id, "") is not None
         if not good:
