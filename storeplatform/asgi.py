@@ -8,12 +8,12 @@ from typing import Any
 from channels.routing import URLRouter
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
-from django.urls import re_path
+from django.urls import get_resolver, re_path
 
 from chat.signalr.server import HubServer
 from chat.signalr.settings import Settings
 from chat.signalr.transports import HubConsumer
-from storeplatform.kernel import notices
+from storeplatform.kernel import memory, notices
 from storeplatform.kernel.cache import forget_too
 from storeplatform.serving import Front
 
@@ -24,6 +24,7 @@ from chat.hub import HUBS  # noqa: E402  # it has models, so Django must be set 
 from integrations.mcp.gateway import Gateway  # noqa: E402
 from storeplatform.kernel import metrics  # noqa: E402
 
+assert get_resolver().url_patterns  # loads the views now, not with the first request
 numbers: dict[str, Any] = settings.HUB
 hub_settings = Settings(
     origins=tuple(settings.CORS_ALLOWED_ORIGINS),
@@ -38,7 +39,7 @@ application = Front(
     hubs=channels,
     apps={settings.MCP_PATH: Gateway()},
     drain=hubs.drain,
-    beside=[partial(notices.listen, forget_too), metrics.keep_sampling],
+    beside=[partial(notices.listen, forget_too), metrics.keep_sampling, memory.keep_trimmed],
     threads=settings.THREADS,
     origin=settings.PUBLIC_ORIGIN,
     told=metrics.refused,

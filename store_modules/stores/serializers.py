@@ -76,6 +76,7 @@ class SignOut(RefreshBody):
 class StoreChoice(Body):
     store_id = serializers.UUIDField()
     new_session = serializers.BooleanField(default=False)
+    use_cookie = serializers.BooleanField(default=False)
 
 
 class MeBody(Body):

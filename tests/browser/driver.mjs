@@ -73,6 +73,13 @@ const deeds = {
     const found = await act(page, selector, seconds, async (element) => { await element.focus(); return element; });
     await found.type(text);
   },
+  attach: async ({ page, selector, path, seconds }) => {
+    const input = await page.waitForSelector(selector, { timeout: seconds * 1000 });
+    await input.uploadFile(path);
+  },
+  give: async ({ page, variable, value }) => {
+    await page.evaluateOnNewDocument((key, held) => { window[key] = held; }, variable, value);
+  },
   press: async ({ page, key }) => page.keyboard.press(key),
   choose: async ({ page, selector, value, seconds }) =>
     act(page, selector, seconds, async (found) => { await found.select(value); }),

@@ -118,6 +118,11 @@ def test_an_engine_keeps_its_promises(engine):
         row.update(due_at=timezone.now(), last_error="")  # written with the next time to try
         background.send(poison)
         until(lambda: row.get().last_error)
+    row.update(due_at=timezone.now() - background.LEASE)
+    background.send(poison)
+    background.rescue()
+    background.enqueue(tasks.leave_a_mark, store_id=store, label="behind it")
+    until(lambda: effects("behind it"))
     time.sleep(1)
     assert row.get().attempts == background.MAX_ATTEMPTS
     assert row.get().done_at is None
