@@ -21,6 +21,7 @@ from storeplatform.kernel.transactions import in_transaction
 
 log = structlog.get_logger(__name__)
 MAX_RESULT = 256 * 1024
+TOO_LARGE = "The answer is too large: ask for fewer items or a shorter period."
 Outcome = AgentCall.Outcome
 
 
@@ -148,7 +149,7 @@ def ask_first(
 
 def within_size(answer: dict[str, Any]) -> dict[str, Any]:
     if len(orjson.dumps(answer)) > MAX_RESULT:
-        raise Refusal("result_too_large", "The answer is too large: ask for fewer items.")
+        raise Refusal("result_too_large", TOO_LARGE)
     return answer
 
 

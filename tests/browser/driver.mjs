@@ -36,7 +36,7 @@ async function open({ page: name, url, width, height, language }) {
 }
 
 // What a page that goes on to another makes of a deed that came too early.
-const LEFT = /context|detached|does not belong to the document/i;
+const LEFT = /context|detached|does not belong to the document|same JavaScript world/i;
 
 const find = async (page, selector, seconds) =>
   page.waitForSelector(selector, { visible: true, timeout: seconds * 1000 });

@@ -11,19 +11,23 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from integrations.mcp.gateway import Gateway
-from integrations.mcp.models import AgentCall
+from integrations.mcp.models import AgentCall, AgentSettings
 from integrations.mcp.oauth.models import AccessToken, Agent, RefreshToken
 from integrations.mcp.oauth.views import new_service_token
 from integrations.mcp.server import pool
 from store_modules.catalog.models import InventoryItem
 from store_modules.orders.models import Order
+from store_modules.purchasing.models import Supplier
 from store_modules.stores.models import Membership, Store
+from storeplatform.kernel import limits
+from storeplatform.kernel.limits import POLICIES, Bucket
 from tests.clients import client_of, key_client_of
-from tests.factories import a_member, a_product, a_store, an_order_body
+from tests.factories import a_member, a_product, a_store, an_area, an_order_body
 from tests.mcp.agents import Wire, a_token, an_agent, an_application
 from tests.mcp.test_oauth import CALLBACK, OAUTH, VERIFIER, link
 from tests.servers import at_once, until
 
+NOWHERE = "01890000-0000-7000-8000-000000000000"
 FIRST = 'scope="store:read catalog:read orders:read"'
 
 
@@ -238,6 +242,13 @@ def until_limited(wire, tool):
     return answers
 
 
+def drained(policy, partition):
+    """Takes what is left of a bucket; it fills again at once, but slowly."""
+    while limits.charge([Bucket(POLICIES[policy], str(partition))])[0].allowed:
+        pass
+    return True
+
+
 def test_over_the_limit_says_when_to_come_back(django_db_setup, shop, agent, settings):
     from tests.servers import RunningServer
 
@@ -250,6 +261,12 @@ def test_over_the_limit_says_when_to_come_back(django_db_setup, shop, agent, set
         written = until_limited(writes, "add_order_note")
         stranger = Wire(settings.MCP_RESOURCE, "wrong")
         failures = until_limited(stranger, "list_products")
+        third = Wire(settings.MCP_RESOURCE, a_token(an_agent(shop)))
+        until(
+            lambda: (
+                drained("agent-store", shop.pk) and third.call("list_products").status_code == 429
+            )
+        )
     finally:
         limited.stop()
 
@@ -547,21 +564,66 @@ def test_another_stores_rows_do_not_exist(wire, shop):
     product = a_product(other)
     order = client_of(other).post("/orders", an_order_body(other, (product, 1))).json()
 
-    for tool, arguments in (
-        ("get_product", {"id": str(product.pk)}),
-        ("get_product", {"sku": product.sku}),
-        ("get_order", {"id": order["id"]}),
-        ("get_order", {"number": order["number"]}),
-        ("add_order_note", {"id": order["id"], "text": "x", "idempotency_key": "note-00001"}),
-        ("update_product", {"id": str(product.pk), "version": 1, "name": "stolen"}),
-    ):
-        missing = {**arguments, "id": "01890000-0000-7000-8000-000000000000"}
-        missing = missing if "id" in arguments else {next(iter(arguments)): "NOPE-1"}
-        assert wire.refusal(tool, **arguments) == wire.refusal(tool, **missing)
-    assert wire.result("list_products")["items"] == []
+    AgentSettings.objects.create(store=shop, allow_refunds=True)
+    key = {"idempotency_key": "stolen-0001"}
+    phone, buyer = order["customer"]["primaryPhone"], order["customer"]["id"]
+    line = [{"sku": product.sku, "quantity": 1}]
+    supplier = Supplier.objects.create(store=other, name="Theirs")
+    own = a_product(shop, sku="OWN-1")
+    draft = {"items": [{"sku": own.sku, "quantity": 1, "unit_cost": "1"}], **key}
+    place = {
+        "payment_method": "cod", "customer": {"name": "S", "primary_phone": phone},
+        "address_province_code": "IQ-BG", "address_area_id": str(an_area().pk),
+    }  # fmt: skip
+    for tool, named, arguments in (
+        ("get_product", "id", {"id": str(product.pk)}),
+        ("get_product", "sku", {"sku": product.sku}),
+        ("update_product", "id", {"id": str(product.pk), "version": 1, "name": "stolen"}),
+        ("get_order", "id", {"id": order["id"]}),
+        ("get_order", "number", {"number": order["number"]}),
+        ("track_order", "number", {"number": order["number"], "phone": phone}),
+        ("add_order_note", "id", {"id": order["id"], "text": "x", **key}),
+        ("update_order_status", "id", {"id": order["id"], "to": "cancelled", **key}),
+        (
+            "refund_order", "id",
+            {"id": order["id"], "amount": "1", "method": "cash", "reason": "x", **key},
+        ),
+        ("get_inventory_history", "sku", {"sku": product.sku}),
+        ("adjust_inventory", "sku", {"sku": product.sku, "delta": 1, "reason": "manual", **key}),
+        ("get_customer", "id", {"id": buyer}),
+        ("update_customer", "id", {"id": buyer, "version": 1, "note": "stolen"}),
+        ("create_ticket", "order_id", {"subject": "x", "order_id": order["id"], **key}),
+        ("create_ticket", "customer_id", {"subject": "x", "customer_id": buyer, **key}),
+        ("draft_purchase_order", "supplier", {"supplier": str(supplier.pk), **draft}),
+        ("draft_purchase_order", "supplier", {"supplier": "Theirs", **draft}),
+        ("create_storefront_order", "items", {"items": line, **place, **key}),
+    ):  # fmt: skip
+        none = {"sku": "NOPE-1", "number": "ORD-9", "items": [{"sku": "NOPE-1", "quantity": 1}]}
+        none |= {"supplier": "Nobody" if arguments.get("supplier") == "Theirs" else NOWHERE}
+        said = wire.refusal(tool, **arguments)
+        missing = wire.refusal(tool, **arguments | {named: none.get(named, NOWHERE)})
+        assert said.replace(product.sku, "NOPE-1") == missing, (tool, named)
     assert wire.result("search_orders")["items"] == []
-    uri = f"product://{product.pk}"
-    assert wire.post("resources/read", {"uri": uri}).json()["error"]["code"] == -32602
+    assert wire.result("search_orders", customer_id=buyer)["items"] == []
+    assert wire.result("list_inventory", sku=product.sku)["items"] == []
+    assert wire.result("search_products", query=product.name)["items"] == []
+    assert wire.result("search_customers")["items"] == []
+    for uri in (f"product://{product.pk}", f"order://{order['id']}"):
+        assert wire.post("resources/read", {"uri": uri}).json()["error"]["code"] == -32602
+
+
+def test_a_key_of_another_store_is_unknown(wire, shop):
+    other = a_store()
+    stranger = Wire(wire.url, a_token(an_agent(other)))
+    body = {"delta": -3, "reason": "damage", "idempotency_key": "same-key-01"}
+    for store in (shop, other):
+        a_product(store, sku="SAME", quantity=10)
+
+    wire.result("adjust_inventory", sku="SAME", **body)
+    theirs = stranger.result("adjust_inventory", sku="SAME", **body)
+
+    assert theirs["quantity_on_hand"] == 7
+    assert set(InventoryItem.objects.values_list("quantity_on_hand", flat=True)) == {7}
 
 
 def test_a_cursor_of_another_store_is_unknown(wire, shop, settings):

@@ -15,6 +15,8 @@ from integrations.mcp.oauth import agents
 from integrations.mcp.oauth.models import AccessToken, Agent, Application, Grant, RefreshToken
 from integrations.mcp.oauth.views import new_service_token
 from store_modules.stores.models import Membership, Store
+from storeplatform.kernel import limits
+from storeplatform.kernel.limits import POLICIES, Bucket
 from storeplatform.kernel.models import AuditEvent
 from tests.clients import ApiClient, client_of
 from tests.factories import a_member, a_store
@@ -724,6 +726,15 @@ def test_registration_is_limited_by_address(db, settings):
     assert answers[9].status_code == 201
     assert answers[10].status_code == 429
     assert int(answers[10]["Retry-After"]) > 0
+
+
+def test_the_token_endpoint_is_limited_by_address(db, client):
+    for path in ("token", "revoke"):
+        while limits.charge([Bucket(POLICIES["oauth-token"], "127.0.0.1")])[0].allowed:
+            pass
+        answer = form(path, client_id=client.client_id, token="x", grant_type="refresh_token")
+        assert answer.status_code == 429
+        assert int(answer["Retry-After"]) > 0
 
 
 def test_clients_that_nobody_used_are_forgotten(shop):
