@@ -148,6 +148,25 @@ def envelope(type_: str, store_id: UUID, conversation_id: UUID | None, data: Any
     return values
 
 
+FORGET_VISITOR = """
+UPDATE chat_feedevent SET data = CASE
+  WHEN data ? 'visitor' THEN data || jsonb_build_object(
+    'visitor', data -> 'visitor'
+      || '{"name": null, "email": null, "phone": null, "externalId": null, "locale": null}',
+    'customerId', null, 'pageUrl', null, 'referrer', null, 'metadata', '{}'::jsonb)
+  ELSE data || '{"senderName": null}'
+END
+WHERE store_id = %s AND conversation_id = ANY(%s)
+  AND (data ? 'visitor' OR data ->> 'senderType' = 'visitor')
+"""
+
+
+def forget_visitor(store_id: UUID, conversation_ids: list[UUID]) -> None:
+    """Take who the visitor was out of what is kept of these conversations."""
+    with connection.cursor() as cursor:
+        cursor.execute(FORGET_VISITOR, [store_id, conversation_ids])
+
+
 def purge() -> int:
     """Forget events older than thirty days, in batches; returns how many."""
     old = timezone.now() - KEPT

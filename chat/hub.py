@@ -89,9 +89,8 @@ class FeedHub(Hub, ABC):
         return await asyncio.to_thread(hub_tokens.is_known, credential)
 
     @classmethod
-    async def exposed(cls, connection: "Connection", record: bytes) -> None:
-        text = record.decode(errors="replace")
-        await in_database(report, text, connection.address)
+    async def exposed(cls, held: bytes, address: str) -> None:
+        await in_database(report, held.decode(errors="replace"), address)
 
     # Joining
 
@@ -100,12 +99,15 @@ class FeedHub(Hub, ABC):
         try:
             return await self.read_token(token)
         except BadToken as bad:
-            self.failed_joins += 1
-            if self.failed_joins >= MOST_FAILED_JOINS:
-                self.connection.close(bad.code)
-            raise HubError(bad.code, "Ask for a new token.") from None
+            raise self.failed_join(bad.code, "Ask for a new token.") from None
         except RedisError:
             raise HubError("unavailable", "Tokens cannot be checked just now.") from None
+
+    def failed_join(self, code: str, text: str) -> HubError:
+        self.failed_joins += 1
+        if self.failed_joins >= MOST_FAILED_JOINS:
+            self.connection.close(code)
+        return HubError(code, text)
 
     async def read_token(self, token: str) -> Principal:
         return await asyncio.to_thread(hub_tokens.take, token)
@@ -115,20 +117,31 @@ class FeedHub(Hub, ABC):
         principal = await self.take(token)
         actor = await in_database(hub_tokens.standing, principal)
         if actor is None or not self.is_welcome(actor):
-            raise HubError("invalid_hub_token", "Its holder may not join.")
+            raise self.failed_join("invalid_hub_token", "Its holder may not join.")
         await self.take_places(principal)
+        if self.principal not in (None, principal):
+            await self.part(principal)
         self.principal, self.actor = principal, actor
         self.authorised_until, self.is_warned = now() + AUTHORISED_FOR, False
         return principal
 
     async def take_places(self, principal: Principal) -> None:
-        settings = self.connection.server.settings
-        for count, most in (
-            (f"principal:{principal.name}", settings.principal_connections),
-            (f"store:{principal.store_id}", settings.store_connections),
-        ):
+        for count, most in self.places_of(principal).items():
             if not await self.connection.take_place(count, most):
                 raise HubError("too_many_connections", "Close another connection first.")
+
+    def places_of(self, principal: Principal) -> dict[str, int]:
+        settings = self.connection.server.settings
+        return {
+            f"principal:{principal.name}": settings.principal_connections,
+            f"store:{principal.store_id}": settings.store_connections,
+        }
+
+    async def part(self, successor: Principal) -> None:
+        """Give up what was held for the principal that another follows on this connection."""
+        assert self.principal
+        for count in self.places_of(self.principal).keys() - self.places_of(successor).keys():
+            self.connection.give_back_place(count)
 
     @abstractmethod
     def is_welcome(self, actor: Actor) -> bool: ...
@@ -144,7 +157,8 @@ class FeedHub(Hub, ABC):
         is_whole = True
         start = head
         if cursor is not None:
-            caught_up = await self.replay(group, min(cursor, head), head)
+            # What lies beyond the end was told before the feed was restored: it is not this feed's.
+            caught_up = await self.replay(group, cursor, head) if cursor <= head else None
             is_whole = caught_up is not None
             start = head if caught_up is None else caught_up
         self.cursor = start
@@ -340,6 +354,12 @@ class StoreConversationsHub(FeedHub):
         if not (actor.may(permission) or actor.may("messaging:write")):
             scope = "messaging:write" if actor.kind == "api_key" else permission
             raise HubError("missing_scope", f"{scope} is needed.")
+
+    async def part(self, successor: Principal) -> None:
+        if self.group:
+            await self.tell_presence("offline")
+        self.viewing = None
+        await super().part(successor)
 
     @method("JoinStore")
     async def join_store(self, token: str) -> dict[str, Any]:

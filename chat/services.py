@@ -12,6 +12,7 @@ from uuid import UUID
 import redis
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from PIL import Image
 
@@ -137,6 +138,17 @@ def visitor_of(actor: Actor, given: dict[str, Any]) -> Visitor:
     return visitor
 
 
+def blocked() -> Denied:
+    return Denied("visitor_blocked", "This visitor may not write.")
+
+
+def refuse_blocked(actor: Actor) -> None:
+    if actor.kind == "visitor" and (
+        Visitor.objects.filter(pk=actor.id, blocked_at__isnull=False).exists()
+    ):
+        raise blocked()
+
+
 def customer_of(visitor: Visitor) -> UUID | None:
     """The customer with the visitor's phone; only somebody who was vouched for is linked."""
     if visitor.customer_id or visitor.verified == Visitor.Verified.NONE or not visitor.phone:
@@ -177,6 +189,9 @@ def erase_visitor(actor: Actor, visitor: Visitor) -> None:
     conversations.update(metadata={}, page_url=None, referrer=None, customer=None)
     VisitorSession.objects.filter(visitor=visitor).delete()
     audit("chat.visitor_erased", actor=actor, target=visitor.pk)
+    found = list(conversations.order_by("pk"))
+    feed.forget_visitor(actor.store_id, [conversation.pk for conversation in found])
+    tell(actor.store_id, *(of_conversation("ConversationUpdated", actor, one) for one in found))
 
 
 # Conversations
@@ -227,7 +242,9 @@ def open_conversation(
     if actor.kind == "visitor":
         wanted |= recent
     # Whoever opens holds the visitor, so that two requests at once do not both open.
-    Visitor.objects.select_for_update(no_key=True).get(pk=visitor.pk)
+    held = Visitor.objects.select_for_update(no_key=True).get(pk=visitor.pk)
+    if actor.kind == "visitor" and held.blocked_at:
+        raise blocked()
     rows = Conversation.objects.filter(wanted, channel=channel, visitor=visitor)
     found = rows.order_by("-created_at").select_for_update(of=("self",)).first()
     if found is not None:
@@ -306,11 +323,13 @@ def add_message(
         attachment.conversation, attachment.message = conversation, message
     Attachment.objects.bulk_update(attachments, ["conversation", "message"])
     before = conversation.status, conversation.assigned_user_id
-    take_in(actor, conversation, message, now)
+    preview = draft.text or (attachments[0].file_name if attachments else "")
+    take_in(actor, conversation, message, preview[:PREVIEW], now)
     conversation.save()
     if actor.kind == "user":
         raise_cursor(conversation, actor.principal, message.seq)
-    tell_message(actor, conversation, message, before, is_new=is_new)
+    has_read = is_inbound and note_read(conversation, message.seq, by_visitor=True) > 0
+    tell_message(actor, conversation, message, before, is_new=is_new, has_read=has_read)
     return message, True
 
 
@@ -331,7 +350,7 @@ def refuse_message(actor: Actor, conversation: Conversation, draft: Draft) -> No
     if not conversation.channel.is_enabled:
         raise Conflict("channel_disabled", "This channel is switched off.")
     if actor.kind == "visitor" and conversation.visitor.blocked_at:
-        raise Denied("visitor_blocked", "This visitor may not write.")
+        raise blocked()
     expected = draft.expected_last_seq
     if expected is not None and expected < conversation.last_public_seq:
         from chat.serializers import messages_shown
@@ -379,7 +398,9 @@ def replied_to(actor: Actor, conversation: Conversation, message_id: UUID | None
     return found
 
 
-def take_in(actor: Actor, conversation: Conversation, message: Message, now: datetime) -> None:
+def take_in(
+    actor: Actor, conversation: Conversation, message: Message, preview: str, now: datetime
+) -> None:
     """What a message means for its conversation."""
     conversation.last_seq = message.seq
     conversation.version += 1
@@ -387,7 +408,7 @@ def take_in(actor: Actor, conversation: Conversation, message: Message, now: dat
         return
     conversation.last_public_seq = message.seq
     conversation.last_message_at = now
-    conversation.last_message_preview = (message.text or "")[:PREVIEW] or None
+    conversation.last_message_preview = preview or None
     if message.direction == Message.Direction.INBOUND:
         conversation.last_inbound_seq = message.seq
         conversation.visitor_read_seq = message.seq
@@ -410,6 +431,7 @@ def tell_message(
     before: tuple[str, UUID | None],
     *,
     is_new: bool,
+    has_read: bool,
 ) -> None:
     status, assignee = before
     is_inbound = message.direction == Message.Direction.INBOUND
@@ -430,6 +452,8 @@ def tell_message(
             sequence=conversation.version,
             data=events[1 if is_new else 0].data,
         )
+    if has_read:  # who answers has read what was said before
+        events.append(of_reading(actor, conversation, message.seq))
     tell(conversation.store_id, *events)
 
 
@@ -631,8 +655,8 @@ def mark_read(
 ) -> dict[str, Any]:
     """Raise the caller's cursor; `visible` lets the other side see it. Answers the cursors."""
     conversation = locked(actor.store_id, conversation_id)
-    up_to = min(up_to, conversation.last_seq)
     is_visitor = actor.kind == "visitor"
+    up_to = min(up_to, conversation.last_public_seq if is_visitor else conversation.last_seq)
     up_to = up_to if is_visitor else raise_cursor(conversation, actor.principal, up_to)
     known = conversation.visitor_read_seq if is_visitor else conversation.team_read_seq
     if visible and up_to > known:
@@ -646,32 +670,37 @@ def mark_read(
 
 
 def show_read(actor: Actor, conversation: Conversation, up_to: int, *, is_visitor: bool) -> None:
-    now = timezone.now()
-    direction = Message.Direction.OUTBOUND if is_visitor else Message.Direction.INBOUND
-    rows = Message.objects.filter(
-        conversation=conversation, direction=direction, private=False, seq__lte=up_to, read_at=None
-    )
-    rows.filter(delivered_at=None).update(delivered_at=now)
-    rows.update(read_at=now)
+    note_read(conversation, up_to, by_visitor=is_visitor)
     if is_visitor:
         conversation.visitor_read_seq = up_to
     else:
         conversation.team_read_seq = up_to
     conversation.save(update_fields=["visitor_read_seq", "team_read_seq", "updated_at"])
-    data = {"by": "visitor" if is_visitor else "team", "upToSeq": up_to}
-    if not is_visitor:
-        data["reader"] = actor.principal
+    tell(actor.store_id, of_reading(actor, conversation, up_to))
+
+
+def note_read(conversation: Conversation, up_to: int, *, by_visitor: bool) -> int:
+    """The other side's messages up to here are read now; how many were not before."""
+    now = timezone.now()
+    direction = Message.Direction.OUTBOUND if by_visitor else Message.Direction.INBOUND
+    rows = Message.objects.filter(
+        conversation=conversation, direction=direction, private=False, seq__lte=up_to, read_at=None
+    )
+    return rows.update(read_at=now, delivered_at=Coalesce("delivered_at", now))
+
+
+def of_reading(actor: Actor, conversation: Conversation, up_to: int) -> Told:
+    """How far somebody has read, as an event; webhooks hear of it too."""
+    data = {"by": "visitor" if actor.kind == "visitor" else "team", "upToSeq": up_to}
     emit(
         "chat.message_read",
         store_id=actor.store_id,
         subject_id=conversation.pk,
         sequence=conversation.version,
-        data={"conversationId": str(conversation.pk), "by": data["by"], "upToSeq": up_to},
+        data={"conversationId": str(conversation.pk), **data},
     )
-    tell(
-        actor.store_id,
-        Told("MessagesRead", conversation.pk, data, conversation.visitor_id),
-    )
+    reader = {} if actor.kind == "visitor" else {"reader": actor.principal}
+    return Told("MessagesRead", conversation.pk, data | reader, conversation.visitor_id)
 
 
 def note_delivery(messages: QuerySet[Any]) -> int:
@@ -687,6 +716,7 @@ def note_delivery(messages: QuerySet[Any]) -> int:
 
 def note_typing(actor: Actor, conversation: Conversation, *, is_typing: bool) -> None:
     """Tell the other side, at most once in two seconds; forgotten after six."""
+    refuse_blocked(actor)
     place = f"chat:typing:{conversation.pk}:{actor.principal}"
     try:
         client = valkey.client()
@@ -718,7 +748,8 @@ def note_typing(actor: Actor, conversation: Conversation, *, is_typing: bool) ->
 
 
 def keep_upload(actor: Actor, upload: uploads.Upload) -> Attachment:
-    """Store a file that a message may carry."""
+    """Store a file that a message may carry. Raises Denied `visitor_blocked`."""
+    refuse_blocked(actor)
     width = height = None
     if upload.content_type in uploads.FORMATS:
         with Image.open(BytesIO(upload.content)) as image:

@@ -692,6 +692,7 @@ SIGN_IN_LIFETIME = timedelta(days=90)
 MCP_PATH = "/api/v1/store/mcp"
 MCP_RESOURCE = PUBLIC_ORIGIN + MCP_PATH
 MCP_THREADS = max(2, THREADS // 2)
+MCP_READ_SECONDS = 10
 OAUTH2_PROVIDER_APPLICATION_MODEL = "oauth.Application"
 OAUTH2_PROVIDER_GRANT_MODEL = "oauth.Grant"
 OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL = "oauth.AccessToken"  # noqa: S105  # a model's name

@@ -43,8 +43,8 @@ FAULTS = {
 
 class Receiver:
     """A webhook receiver. `mode` says how it answers: ok, fail, hang, redirect, gone, busy, drip,
-    huge, or down for not at all; `received` holds each request's headers and body, whatever the
-    answer was."""
+    huge, crumbs or hints without end, or down for not at all; `received` holds each request's
+    headers and body, whatever the answer was."""
 
     def __init__(self, *, tls=None):
         self.mode = "ok"
@@ -105,6 +105,7 @@ class Receiver:
             return
         text = b"x" * 200_000 if self.mode == "huge" else b"noted: " + self.mode.encode()
         try:
+            self.babble(request)
             request.send_response(status)
             for name, value in extra.items():
                 request.send_header(name, value)
@@ -117,6 +118,14 @@ class Receiver:
             request.wfile.write(text)
         except OSError:
             pass  # the sender went away
+
+    def babble(self, request):
+        """Until the sender goes away."""
+        if self.mode == "crumbs":
+            request.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while self.mode in ("crumbs", "hints"):
+            hint = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+            request.wfile.write(hint if self.mode == "hints" else b"1\r\nx\r\n" * 1000)
 
     def stop(self):
         self.let_go.set()

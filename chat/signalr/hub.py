@@ -90,7 +90,7 @@ class Hub:
 
     name: ClassVar[str]
     join_seconds: ClassVar[float | None] = None  # close what has not set connection.joined by then
-    forbidden: ClassVar[re.Pattern[bytes] | None] = None  # credentials no frame may hold
+    forbidden: ClassVar[re.Pattern[bytes] | None] = None  # what no frame or address may hold
     methods: ClassVar[dict[str, Method]] = {}
 
     def __init_subclass__(cls) -> None:
@@ -122,8 +122,8 @@ class Hub:
         return False
 
     @classmethod
-    async def exposed(cls, connection: "Connection", record: bytes) -> None:
-        """A record of this connection, which is closed, held something `forbidden`."""
+    async def exposed(cls, held: bytes, address: str) -> None:
+        """A frame or an address that came from here held something `forbidden`."""
 
     @classmethod
     async def heard(cls, group: str, message: Any, members: "Collection[Connection]") -> None:

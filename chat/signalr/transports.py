@@ -74,6 +74,7 @@ class Request:
         self.headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))  # the first counts
         pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         self.query: dict[str, str] = dict(reversed(pairs))
+        self.parameters = "\n".join(part for pair in pairs for part in pair).encode()
         self.origin = self.header(b"origin")
         self.address = client_address(scope, self.headers, trusted_proxies)
         self.cors: list[tuple[bytes, bytes]] = []
@@ -162,6 +163,7 @@ async def route(server: "HubServer", request: Request) -> None:
         await request.receive()
     hub, negotiates = hub_of(server, request)
     await check_origin(server, hub, request)
+    await check_address(hub, request)
     if request.method == "OPTIONS":
         await request.answer(204, headers=ALLOWED if request.cors else [])
     elif negotiates:
@@ -188,8 +190,11 @@ async def check_origin(server: "HubServer", hub: type[Hub], request: Request) ->
     origin = request.origin
     if not origin:
         return
-    is_own = urlsplit(origin).netloc == request.header(b"host")
-    if is_own or origin in server.settings.origins or await hub.allows_origin(origin):
+    if (
+        is_own(origin, request.header(b"host"))
+        or origin in server.settings.origins
+        or await hub.allows_origin(origin)
+    ):
         request.cors = [
             (b"access-control-allow-origin", origin.encode("latin-1")),
             (b"access-control-allow-credentials", b"true"),
@@ -197,6 +202,21 @@ async def check_origin(server: "HubServer", hub: type[Hub], request: Request) ->
         ]
     elif request.is_socket:
         raise Refused(403)
+
+
+def is_own(origin: str, host: str) -> bool:
+    try:
+        return bool(host) and urlsplit(origin).netloc == host
+    except ValueError:  # no address at all
+        return False
+
+
+async def check_address(hub: type[Hub], request: Request) -> None:
+    """Addresses are logged on the way: whatever parameter holds a lasting credential exposed it."""
+    forbidden = hub.forbidden
+    if forbidden and forbidden.search(request.parameters):
+        await hub.exposed(request.parameters, request.address)
+        raise Refused(401, [(b"www-authenticate", b"Bearer")])
 
 
 async def check_credential(hub: type[Hub], request: Request) -> None:

@@ -1,5 +1,6 @@
 """Destructive calls that wait for a person: carried out, or not, in the asker's own rights."""
 
+from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
@@ -17,6 +18,7 @@ from storeplatform.kernel.problems import refusal_from
 from storeplatform.kernel.tenancy import Actor
 
 Status = PendingAction.Status
+WAITS = timedelta(days=7)
 
 
 def locked_action(actor: Actor, action_id: UUID) -> PendingAction:
@@ -46,6 +48,8 @@ def approve(actor: Actor, action_id: UUID) -> PendingAction:
     principal = principal_of_agent(action.agent_id, action.scope)
     if tool is None or principal is None or not tool.visible_to(principal):
         return decide(action, actor, Status.FAILED, "Who asked for it may not do it any more.")
+    if action.created_at < timezone.now() - WAITS:
+        return decide(action, actor, Status.FAILED, f"It waited more than {WAITS.days} days.")
     try:
         with transaction.atomic():
             run(principal, tool, action)

@@ -10,6 +10,8 @@ from django.utils import timezone
 
 from integrations.mcp.models import AgentCall
 from integrations.mcp.principal import Call
+from integrations.mcp.registry import TOOLS
+from storeplatform.kernel import metrics
 from storeplatform.kernel.database import prepared
 from storeplatform.kernel.ids import uuid7
 
@@ -45,8 +47,22 @@ INSERT = (
 )
 
 
+METHODS = frozenset(
+    {"initialize", "ping", "server/discover", "tools/list", "tools/call", "resources/list",
+     "resources/templates/list", "resources/read", "prompts/list", "prompts/get"}
+)  # fmt: skip
+
+
 def record(call: Call, outcome: str) -> None:
-    """Every call writes its row, so the statement is prepared."""
+    """Every call writes its row, so the statement is prepared. Only the first record counts, and
+    what was told to the agent already wins."""
+    if call.recorded:
+        return
+    call.recorded = True
+    outcome = str(call.outcome or outcome)
+    seconds = time.perf_counter() - call.started
+    metrics.AGENT_CALLS.labels(label_of(call), outcome).inc()
+    metrics.AGENT_SECONDS.labels(label_of(call)).observe(seconds)
     principal = call.principal
     row = [
         uuid7(),
@@ -58,17 +74,28 @@ def record(call: Call, outcome: str) -> None:
         principal.client_name,
         principal.token_id,
         call.request_id,
-        call.method[:64],
-        call.name[:200],
+        storable(call.method, 64),
+        storable(call.name, 200),
         digest(call.arguments) if call.arguments else "",
         call.changed[:50],
-        str(outcome),
-        int((time.perf_counter() - call.started) * 1000),
+        outcome,
+        int(seconds * 1000),
         call.ip or None,
     ]
     with prepared() as cursor:
         cursor.execute(INSERT, row)
-    call.recorded = True
+
+
+def storable(told: str, most: int) -> str:
+    """What a caller wrote, without the one character that the database cannot keep."""
+    return told.replace("\0", "")[:most]
+
+
+def label_of(call: Call) -> str:
+    """The tool or method; what callers make up is no label."""
+    if call.method == "tools/call" and call.name in TOOLS:
+        return call.name
+    return call.method if call.method in METHODS else "other"
 
 
 def purge() -> int:

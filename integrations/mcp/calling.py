@@ -3,7 +3,7 @@
 import hashlib
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -21,6 +21,7 @@ from storeplatform.kernel.transactions import in_transaction
 
 log = structlog.get_logger(__name__)
 MAX_RESULT = 256 * 1024
+TOO_LARGE = "The answer is too large: ask for fewer items or a shorter period."
 Outcome = AgentCall.Outcome
 
 
@@ -63,6 +64,8 @@ def carry_out(call: Call, tool: Tool, arguments: Mapping[str, Any]) -> dict[str,
     principal = call.principal
     if not tool.visible_to(principal):
         raise Denied("role_denied", "Your role in this store does not allow this.")
+    if not principal.scopes.issuperset(tool.scopes):
+        raise Denied("insufficient_scope", "The consent for this agent does not include this.")
     given = read_input(tool.input, arguments)
     if not tool.writes:
         return within_size(tool.function(principal, given))
@@ -79,20 +82,30 @@ def effect_of(principal: Principal, tool: Tool, given: Any) -> dict[str, Any]:
         return tool.function(principal, given)
     if not isinstance(given, Keyed):
         return in_transaction(lambda: tool.function(principal, given))
-    attempt = attempt_of(principal, tool, given)
+    prepare = tool.prepare
+
+    def effect() -> Callable[[], dict[str, Any]]:
+        more = () if prepare is None else (prepare(principal, given),)
+        return lambda: tool.function(principal, given, *more)
+
+    return once(attempt_of(principal, tool, given), effect)
+
+
+def once(attempt: Attempt, prepared: Callable[[], Callable[[], dict[str, Any]]]) -> dict[str, Any]:
+    """The answer of the one effect for a key. What `prepared` gives runs in the transaction that
+    also keeps its answer; it runs before, and not for a repeat."""
     if (kept := attempt.find()) is not None:
         return kept_answer(kept)
-    prepared = tool.prepare(principal, given) if tool.prepare else None
+    effect = prepared()
 
-    def effect() -> dict[str, Any]:
+    def kept_effect() -> dict[str, Any]:
         attempt.lock()
-        more = () if tool.prepare is None else (prepared,)
-        answer = tool.function(principal, given, *more)
+        answer = effect()
         attempt.store(Answer(200, {}, orjson.dumps(answer)))
         return answer
 
     try:
-        return in_transaction(effect)
+        return in_transaction(kept_effect)
     except AnotherWasFirst:
         kept = attempt.find()
         if kept is None:
@@ -122,10 +135,6 @@ def ask_first(
     """Leave the call to a person of the store; the same key asks only once."""
 
     def ask() -> dict[str, Any]:
-        attempt = attempt_of(principal, tool, given)
-        if (kept := attempt.find()) is not None:
-            return kept_answer(kept)
-        attempt.lock()
         row = PendingAction.objects.create(
             store_id=principal.actor.store_id,
             agent_id=principal.agent_id,
@@ -133,16 +142,14 @@ def ask_first(
             arguments=dict(arguments),
             scope=" ".join(sorted(principal.scopes)),
         )
-        answer = {"status": "pending_approval", "id": str(row.pk)}
-        attempt.store(Answer(202, {}, orjson.dumps(answer)))
-        return answer
+        return {"status": "pending_approval", "id": str(row.pk)}
 
-    return in_transaction(ask)
+    return once(attempt_of(principal, tool, given), lambda: ask)
 
 
 def within_size(answer: dict[str, Any]) -> dict[str, Any]:
     if len(orjson.dumps(answer)) > MAX_RESULT:
-        raise Refusal("result_too_large", "The answer is too large: ask for fewer items.")
+        raise Refusal("result_too_large", TOO_LARGE)
     return answer
 
 

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ import structlog
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp_types import INVALID_REQUEST, PARSE_ERROR
 
 from integrations.mcp import audit, resources
 from integrations.mcp.models import AgentCall
@@ -24,16 +26,18 @@ from integrations.mcp.oauth.scopes import SCOPES
 from integrations.mcp.principal import Call, Principal, principal_of
 from integrations.mcp.registry import TOOLS
 from integrations.mcp.server import make_server, on_thread
-from storeplatform.kernel import limits
+from storeplatform.kernel import limits, metrics
 from storeplatform.kernel.errors import TooMany
 from storeplatform.kernel.ids import uuid7
-from storeplatform.kernel.limits import POLICIES, Bucket
+from storeplatform.kernel.limits import POLICIES, Bucket, Policy
 
 log = structlog.get_logger("agent")
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+RECORDED = Policy("agent-limited", 60, 60)  # refusals over a limit; it refuses nothing itself
+METHODS = ("POST", "GET", "DELETE", "OPTIONS", "HEAD", "PUT", "PATCH")
 MAX_BODY = 2**20
 BODY_SECONDS = 20
 REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
@@ -48,6 +52,26 @@ class Answered(Exception):
         super().__init__(message)
         self.status, self.code, self.message = status, code, message
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+class NoRequest(Answered):
+    """A body that is no single request, in the protocol's words."""
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(400, message=message)
+        self.number = number
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the body asks for, and the body written anew: the SDK reads just what was judged here,
+    whatever its own parser would have made of the original."""
+
+    content: bytes
+    method: str = ""
+    name: str = ""
+    arguments: Any = None
+    fault: NoRequest | None = None
 
 
 def challenge(error: str = "", scope: str = "") -> str:
@@ -99,11 +123,11 @@ class Gateway:
         answer = Sending(send, request_id, own_origin(headers))
         call: Call | None = None
         try:
-            call, body = await self.let_in(scope, headers, receive, request_id, started)
+            asked, call = await self.let_in(scope, headers, receive, request_id, started)
             structlog.contextvars.bind_contextvars(request_id=request_id)
             assert self.manager is not None
             inner = {**scope, "headers": clean, "agent_call": call}
-            await self.manager.handle_request(inner, replay(body, receive), answer)
+            await self.manager.handle_request(inner, replay(asked.content, receive), answer)
         except Answered as refused:
             await answer.refuse(refused)
         except Exception:
@@ -112,43 +136,48 @@ class Gateway:
                 await answer.refuse(Answered(500, "internal_error", "The server failed to answer."))
         if call is not None and not call.recorded:
             await on_thread(lambda: audit.record(call, outcome_of(answer.status)))
+        seconds = time.perf_counter() - started
+        known = scope["method"] if scope["method"] in METHODS else "other"
+        metrics.answered(known, settings.MCP_PATH.removeprefix("/"), answer.status, seconds)
         log.info(
             "agent_request",
             request_id=request_id,
             method=call.method if call else None,
             tool=call.name if call else None,
             status=answer.status,
-            ms=round((time.perf_counter() - started) * 1000, 1),
+            ms=round(seconds * 1000, 1),
         )
 
     async def let_in(
         self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, request_id: str,
         started: float,
-    ) -> tuple[Call, bytes]:  # fmt: skip
+    ) -> tuple[Asked, Call]:  # fmt: skip
         check_host(headers)
         check_method(scope["method"], headers)
         check_origin(headers)
-        body = await read_body(headers, receive)
-        method, name, arguments = what_is_asked(body)
+        asked = what_is_asked(await read_body(headers, receive))
         ip = address_of(scope, headers)
         raw = bearer_of(headers)
         if raw is None:
             raise Answered(401, WWW_Authenticate=challenge())
-        principal = await on_thread(lambda: admit(raw, method, name, ip))
-        if isinstance(principal, Answered):
-            raise principal
-        call = Call(principal, method, name, arguments, request_id, ip, started)
-        missing = missing_scopes(principal, method, name)
-        if missing:
+        call = await on_thread(lambda: admit(raw, asked, request_id, ip, started))
+        if isinstance(call, Answered):
+            raise call
+        if asked.fault is not None:
+            await on_thread(lambda: audit.record(call, Outcome.PROTOCOL_ERROR))
+            raise asked.fault
+        needed = needed_scopes(call)
+        if missing_scopes(call.principal, needed):
             await on_thread(lambda: audit.record(call, Outcome.DENIED))
-            wanted = wanted_scopes(principal, needed_scopes(method, name))
             raise Answered(
                 403,
                 "insufficient_scope",
-                f"This needs the scope {needed_scopes(method, name)[0]}.",
-                WWW_Authenticate=challenge("insufficient_scope", wanted),
+                f"This needs the scope {needed[0]}.",
+                WWW_Authenticate=challenge(
+                    "insufficient_scope", wanted_scopes(call.principal, needed)
+                ),
             )
-        return call, body
+        return asked, call
 
 
 def outcome_of(status: int) -> str:
@@ -214,21 +243,29 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
         raise Answered(408, "request_timeout", "The body did not arrive in time.") from None
 
 
-def what_is_asked(body: bytes) -> tuple[str, str, Any]:
-    """Method, name and arguments from the body itself, never from headers; the SDK refuses what
-    is no single request."""
+def what_is_asked(body: bytes) -> Asked:
+    """From the body itself, never from headers."""
     try:
-        asked = orjson.loads(body)
+        read = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return "", "", None
-    if not isinstance(asked, dict):
-        return "", "", None
-    method, params = asked.get("method"), asked.get("params")
-    if not isinstance(method, str):
-        return "", "", None
-    params = params if isinstance(params, dict) else {}
+        return Asked(b"", fault=NoRequest(PARSE_ERROR, "This is no JSON in UTF-8."))
+    if not is_request(read):
+        return Asked(b"", fault=NoRequest(INVALID_REQUEST, "One JSON-RPC 2.0 request a body."))
+    method, params = read["method"], read.get("params", {})
     name = params.get("uri" if method == "resources/read" else "name", "")
-    return method, name if isinstance(name, str) else "", params.get("arguments")
+    name = name if isinstance(name, str) else ""
+    return Asked(orjson.dumps(read), method, name, params.get("arguments"))
+
+
+def is_request(read: Any) -> bool:
+    """Whether it is one request or notification."""
+    return (
+        isinstance(read, dict)
+        and read.get("jsonrpc") == "2.0"
+        and isinstance(read.get("method"), str)
+        and isinstance(read.get("params", {}), dict)
+        and type(read.get("id", 0)) in (int, str)
+    )
 
 
 def bearer_of(headers: dict[bytes, bytes]) -> str | None:
@@ -237,20 +274,28 @@ def bearer_of(headers: dict[bytes, bytes]) -> str | None:
     return token.strip() if scheme.lower() == "bearer" and token.strip() else None
 
 
-def admit(raw: str, method: str, name: str, ip: str) -> Principal | Answered:
-    """Who holds the token, within the limits; else the answer."""
+def admit(raw: str, asked: Asked, request_id: str, ip: str, started: float) -> Call | Answered:
+    """The call of whoever holds the token, within the limits; else the answer."""
     principal = principal_of(raw)
     if principal is None:
         failed = limits.charge([Bucket(POLICIES["agent-failure"], ip)])
         return over(failed) or Answered(401, WWW_Authenticate=challenge("invalid_token"))
+    call = Call(principal, asked.method, asked.name, asked.arguments, request_id, ip, started)
+    token = str(principal.token_id)
     buckets = [
-        Bucket(POLICIES["agent"], str(principal.token_id)),
+        Bucket(POLICIES["agent"], token),
         Bucket(POLICIES["agent-store"], str(principal.actor.store_id)),
     ]
-    tool = TOOLS.get(name) if method == "tools/call" else None
+    tool = TOOLS.get(call.name) if call.method == "tools/call" else None
     if tool and tool.writes:
-        buckets.append(Bucket(POLICIES["agent-write"], str(principal.token_id)))
-    return over(limits.charge(buckets)) or principal
+        buckets.append(Bucket(POLICIES["agent-write"], token))
+    refused = over(limits.charge(buckets))
+    if refused is None:
+        return call
+    # Who goes on calling must not fill the table: so many of the refusals are recorded, no more.
+    if all(one.allowed for one in limits.charge([Bucket(RECORDED, token)])):
+        audit.record(call, Outcome.LIMITED)
+    return refused
 
 
 def over(levels: list[limits.Level]) -> Answered | None:
@@ -263,11 +308,11 @@ def over(levels: list[limits.Level]) -> Answered | None:
     return None
 
 
-def needed_scopes(method: str, name: str) -> tuple[str, ...]:
-    if method == "tools/call":
-        tool = TOOLS.get(name)
+def needed_scopes(call: Call) -> tuple[str, ...]:
+    if call.method == "tools/call":
+        tool = TOOLS.get(call.name)
         return tool.scopes if tool else ()
-    return resources.scopes_of(name) if method == "resources/read" else ()
+    return resources.scopes_of(call.name) if call.method == "resources/read" else ()
 
 
 def wanted_scopes(principal: Principal, needed: tuple[str, ...]) -> str:
@@ -277,9 +322,8 @@ def wanted_scopes(principal: Principal, needed: tuple[str, ...]) -> str:
     return " ".join(scope for scope in SCOPES if scope in held)
 
 
-def missing_scopes(principal: Principal, method: str, name: str) -> bool:
+def missing_scopes(principal: Principal, needed: tuple[str, ...]) -> bool:
     """Whether more consent would help: what the role forbids, no consent opens."""
-    needed = needed_scopes(method, name)
     return any(scope not in principal.scopes for scope in needed) and all(
         principal.role_gives(scope) for scope in needed
     )
@@ -342,7 +386,11 @@ class Sending:
     async def refuse(self, refused: Answered) -> None:
         body = b""
         headers = [(n.lower().encode(), v.encode()) for n, v in refused.headers.items()]
-        if refused.code:
+        if isinstance(refused, NoRequest):
+            error = {"code": refused.number, "message": refused.message}
+            body = orjson.dumps({"jsonrpc": "2.0", "id": None, "error": error})
+            headers.append((b"content-type", b"application/json"))
+        elif refused.code:
             body = orjson.dumps(
                 {
                     "type": f"{settings.PUBLIC_ORIGIN}/problems/{refused.code}",

@@ -54,6 +54,7 @@ class Call:
     ip: str
     started: float
     changed: list[str] = field(default_factory=list)
+    outcome: str = ""  # what the agent was told, when that is decided before the work has ended
     recorded: bool = False
 
 

@@ -35,7 +35,7 @@ def scopes_of(uri: str) -> tuple[str, ...]:
 
 def read(principal: Principal, kind: str, name: str) -> dict[str, Any]:
     scopes = next(scopes for _, one, scopes in PATTERNS if one == kind)
-    if not all(principal.role_gives(scope) for scope in scopes):
+    if not all(principal.role_gives(scope) and scope in principal.scopes for scope in scopes):
         raise NotFound
     if kind == "profile":
         return stores.profile(principal)

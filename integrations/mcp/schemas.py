@@ -1,6 +1,6 @@
 """Inputs by pydantic, outputs by JSON Schema; each output is cut to its schema, so they agree."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from storeplatform.kernel.errors import Refusal
 from storeplatform.kernel.pagination import Query, page_of, read_ordering
 from storeplatform.kernel.serializers import WireSerializer, camel, wire_name
 from storeplatform.kernel.tenancy import Actor
+from storeplatform.kernel.text import FORBIDDEN
 from storeplatform.kernel.viewsets import search
 
 Schema = dict[str, Any]
@@ -72,12 +73,27 @@ def inlined(node: Any, definitions: Mapping[str, Any]) -> Any:
 
 def read_input(model: type[Input], arguments: Mapping[str, Any]) -> Any:
     """The arguments as the model reads them; raises Refusal in words of ours."""
+    words = said("string_pattern_mismatch", {})
+    if unfit := {place: [words] for place in unfit_texts(arguments)}:
+        raise Refusal("validation_error", "Some arguments are not valid.", errors=unfit)
     try:
         return model.model_validate_json(orjson.dumps(arguments), strict=True)
     except ValidationError as error:
         raise argument_refusal(error) from None
     except TypeError:
         raise Refusal("validation_error", "The arguments are no plain JSON.") from None
+
+
+def unfit_texts(value: Any, path: str = "") -> Iterator[str]:
+    """Where characters stand that no text needs, such as NUL."""
+    if isinstance(value, str) and FORBIDDEN.search(value):
+        yield path or "arguments"
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from unfit_texts(inner, f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from unfit_texts(inner, f"{path}.{place}")
 
 
 def argument_refusal(error: ValidationError) -> Refusal:

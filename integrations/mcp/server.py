@@ -17,13 +17,14 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
 
 from integrations.mcp import prompts, resources
 from integrations.mcp.calling import Fault, Told, call_tool, fault
+from integrations.mcp.models import AgentCall
 from integrations.mcp.principal import Call
 from integrations.mcp.registry import TOOLS, Tool
 from integrations.mcp.tools import load_tools
 from storeplatform.kernel.problems import refusal_from
 
 T = TypeVar("T")
-READ_SECONDS = 10
+TOO_LONG = "This took too long. Ask for less: fewer items or a shorter period."
 LIST_HINT = CacheHint(ttl_ms=60_000, scope="private")
 INSTRUCTIONS = (
     "Tools for one store: its catalogue, stock, orders, customers, support tickets, conversations, "
@@ -88,7 +89,7 @@ async def run_tool(ctx: Any, params: types.CallToolRequestParams) -> types.CallT
     call, tool = call_of(ctx), TOOLS.get(params.name)
     if tool is None:
         raise MCPError(INVALID_PARAMS, f"Unknown tool: {params.name[:100]}")
-    seconds = None if tool.writes else READ_SECONDS
+    seconds = None if tool.writes else settings.MCP_READ_SECONDS
     try:
         answer = await on_thread(lambda: call_tool(call, tool, params.arguments or {}), seconds)
     except Told as told:
@@ -96,8 +97,8 @@ async def run_tool(ctx: Any, params: types.CallToolRequestParams) -> types.CallT
     except Fault as error:
         raise internal_error(error) from None
     except TimeoutError:
-        message = "This took too long. Ask for less: fewer items or a shorter period."
-        return types.CallToolResult(content=[text(message)], is_error=True)
+        call.outcome = AgentCall.Outcome.TOOL_ERROR
+        return types.CallToolResult(content=[text(TOO_LONG)], is_error=True)
     return types.CallToolResult(
         content=[text(orjson.dumps(answer).decode())], structured_content=answer
     )
@@ -132,9 +133,12 @@ async def read_resource(
             raise fault(error, call.request_id) from error
 
     try:
-        content = await on_thread(read, READ_SECONDS)
+        content = await on_thread(read, settings.MCP_READ_SECONDS)
     except Fault as error:
         raise internal_error(error) from None
+    except TimeoutError:
+        call.outcome = AgentCall.Outcome.FAULT
+        raise MCPError(INTERNAL_ERROR, f"{TOO_LONG} Reference {call.request_id}.") from None
     if content is None:
         raise MCPError(INVALID_PARAMS, "Unknown resource.")
     return types.ReadResourceResult(

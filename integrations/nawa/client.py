@@ -27,6 +27,7 @@ CONNECT_SECONDS = 5
 MAX_BYTES = 2**20
 TRIES = 3
 PAUSES = (0.2, 0.6)  # before the second and the third try
+OUR_KEY_IS_WRONG = "unauthorized"
 PATIENCE = 2.0  # the longest Retry-After that is waited for at once
 
 breaker = Breaker()
@@ -76,6 +77,10 @@ def call(
         except Paused as error:
             fault = fault or error
             break
+        except Refused as refusal:
+            if isinstance(fault, Uncertain):  # it may be under way: no word on the first try
+                raise Uncertain(f"After a lost answer: {refusal}") from refusal
+            raise
         except (Unreachable, Uncertain) as error:
             # once it may have happened, a later plain failure does not take that back
             fault = fault if isinstance(fault, Uncertain) else error
@@ -154,6 +159,8 @@ def read(answer: Answer, shape: type[S]) -> S:
             return shape.model_validate(loads(answer.content))
         except (MalformedJSON, ValidationError) as error:
             raise Uncertain("The answer is not what was agreed.") from error
+    if status in (408, 425):
+        raise Uncertain(f"Nawa answered {status}.")
     if status == 429 or status >= 500:
         fault = Unreachable(f"Nawa answered {status}.")
         fault.retry_after = answer.retry_after  # type: ignore[attr-defined]
@@ -164,5 +171,7 @@ def read(answer: Answer, shape: type[S]) -> S:
             problem = Problem.model_validate(loads(answer.content))
         except (MalformedJSON, ValidationError):
             problem = Problem()
+        if problem.code == OUR_KEY_IS_WRONG:  # nobody's parcel or account is refused by that
+            raise Unreachable("Nawa does not take our key.")
         raise Refused(problem.code, problem.message or f"Nawa answered {status}.")
     raise Uncertain(f"Nawa answered {status}.")  # a redirect, which is never followed

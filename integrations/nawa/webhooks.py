@@ -37,6 +37,7 @@ MAX_ATTEMPTS = 10
 LEASE = timedelta(seconds=60)
 KEPT = timedelta(days=90)
 BATCH = 50
+AGAIN = 20  # events tried again in one turn, one by one
 SECONDS = re.compile(r"[0-9]{1,12}")
 Status = InboundEvent.Status
 
@@ -205,26 +206,49 @@ HANDLERS: dict[str, Callable[[InboundEvent], UUID | None]] = {
 
 
 def process_due() -> int:
-    """Carry out what waits, oldest first; returns how many events that were."""
+    """Carry out what waits, oldest first; returns how many events that were. An event that was
+    tried before comes alone: if it was what killed a worker, no other loses a try with it."""
+    bury()
     claimed = claim()
     for event in claimed:
         process(event)
-    return len(claimed)
+    count = len(claimed)
+    for _ in range(AGAIN):
+        retried = claim(1, again=True)
+        if not retried:
+            break
+        process(retried[0])
+        count += 1
+    return count
 
 
 @transaction.atomic
-def claim() -> list[InboundEvent]:
-    """Lease due events; a worker that dies gives them back when the lease runs out."""
+def claim(limit: int = BATCH, *, again: bool = False) -> list[InboundEvent]:
+    """Lease due events, fresh ones or those tried before; a worker that dies gives them back when
+    the lease runs out."""
+    tried = {"attempts__range": (1, MAX_ATTEMPTS - 1)} if again else {"attempts": 0}
     due = list(
-        InboundEvent.objects.filter(status=Status.PENDING, due_at__lte=timezone.now())
+        InboundEvent.objects.filter(status=Status.PENDING, due_at__lte=timezone.now(), **tried)
         .order_by("due_at", "id")
-        .select_for_update(skip_locked=True)[:BATCH]
+        .select_for_update(skip_locked=True)[:limit]
     )
     for event in due:
         event.attempts += 1
         event.due_at = timezone.now() + LEASE
     InboundEvent.objects.bulk_update(due, ["attempts", "due_at"])
     return due
+
+
+def bury() -> None:
+    """Give up events whose last try ended with its worker."""
+    lost = InboundEvent.objects.filter(
+        status=Status.PENDING, due_at__lte=timezone.now(), attempts__gte=MAX_ATTEMPTS
+    )
+    lost.update(
+        status=Status.DEAD,
+        last_error="The worker ended in the middle.",
+        processed_at=timezone.now(),
+    )
 
 
 def process(event: InboundEvent) -> None:
@@ -251,7 +275,8 @@ def process(event: InboundEvent) -> None:
 def finish(
     event: InboundEvent, status: str, *, store_id: UUID | None = None, error: str = ""
 ) -> None:
-    InboundEvent.objects.filter(pk=event.pk).update(
+    """Note what became of an event, unless another worker was faster."""
+    InboundEvent.objects.filter(pk=event.pk, status=Status.PENDING).update(
         status=status, store_id=store_id, last_error=error[:500], processed_at=timezone.now()
     )
 
@@ -262,7 +287,7 @@ def put_back(event: InboundEvent, error: Exception) -> None:
         finish(event, Status.DEAD, error=str(error))
         return
     pause = timedelta(seconds=min(2**event.attempts, 3600))
-    InboundEvent.objects.filter(pk=event.pk).update(
+    InboundEvent.objects.filter(pk=event.pk, status=Status.PENDING).update(
         due_at=timezone.now() + pause, last_error=str(error)[:500]
     )
 

@@ -1,6 +1,7 @@
 """Sending one-time codes, counting tries, and using a code up with the order it proves."""
 
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -8,7 +9,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Count, F, Q, Sum
+from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
 from integrations.otp.codes import derive_code
@@ -17,6 +18,7 @@ from integrations.otp.sms import SendFailed, SendingPaused, deliver
 from store_modules.stores.models import StoreSettings
 from storeplatform.kernel import metrics
 from storeplatform.kernel.crypto import current, keyed_hash, keyed_hashes
+from storeplatform.kernel.database import prepared
 from storeplatform.kernel.errors import (
     BadGateway,
     Conflict,
@@ -75,8 +77,7 @@ def send_code(
         raise Denied("country_not_allowed", "Codes are not sent to this country.")
     with transaction.atomic():
         lock_phone(phone)
-        for limit in limits_of(actor, phone, customer_ip, trade.otp_daily_cap):
-            refuse_over(limit)
+        refuse_over(limits_of(actor, phone, customer_ip, trade.otp_daily_cap))
         challenge = new_challenge(actor, phone, customer_ip)
     code = code_of(challenge, phone)
     status = "sent"
@@ -145,25 +146,32 @@ def limits_of(actor: Actor, phone: str, customer_ip: str | None, daily_cap: int)
     return limits
 
 
-def refuse_over(limit: Limit) -> None:
+def refuse_over(limits: Sequence[Limit]) -> None:
+    """Raise TooMany when a limit is full: until the oldest code that fills it leaves its time."""
     now = timezone.now()
-    sent = OtpChallenge.objects.filter(
-        **limit.where, voided_at=None, created_at__gt=now - limit.within
-    ).order_by("-created_at")
-    times = list(sent.values_list("created_at", flat=True)[: limit.most])
-    if len(times) >= limit.most and settings.RATE_LIMITS == "on":
-        wait = int((times[-1] + limit.within - now).total_seconds()) + 1
-        raise TooMany(
-            "otp_rate_limited", "Too many codes were sent; wait.", retry_after=max(1, wait)
+    fullest, values = [], []
+    for limit in limits:
+        fullest.append(
+            "(SELECT created_at FROM otp_otpchallenge"  # noqa: S608  # our own columns
+            " WHERE voided_at IS NULL AND created_at > %s"
+            f" AND {' AND '.join(f'{column} = %s' for column in limit.where)}"
+            " ORDER BY created_at DESC LIMIT 1 OFFSET %s)"
         )
+        values += [now - limit.within, *limit.where.values(), limit.most - 1]
+    with prepared() as cursor:
+        cursor.execute(f"SELECT {', '.join(fullest)}", values)
+        row = cursor.fetchone()
+    ends = [since + limit.within for limit, since in zip(limits, row, strict=True) if since]
+    if ends and settings.RATE_LIMITS == "on":
+        wait = int((max(ends) - now).total_seconds()) + 1
+        raise TooMany("otp_rate_limited", "Too many codes were sent; wait.", retry_after=wait)
 
 
 def new_challenge(actor: Actor, phone: str, customer_ip: str | None) -> OtpChallenge:
     now = timezone.now()
-    hashed = phone_key(phone)
     OtpChallenge.objects.filter(
         store_id=actor.store_id,
-        phone_hash=hashed,
+        phone_hash__in=keyed_hashes("OTP_KEY", b"phone|" + phone.encode()),
         purpose=STOREFRONT_ORDER,
         superseded_at=None,
         voided_at=None,
@@ -173,7 +181,7 @@ def new_challenge(actor: Actor, phone: str, customer_ip: str | None) -> OtpChall
     return OtpChallenge.objects.create(
         store_id=actor.store_id,
         phone=phone,
-        phone_hash=hashed,
+        phone_hash=phone_key(phone),
         purpose=STOREFRONT_ORDER,
         key_version=version,
         key_id=actor.id if actor.kind == "api_key" else "",
@@ -188,44 +196,73 @@ def code_of(challenge: OtpChallenge, phone: str) -> str:
     return derive_code(key, challenge.store_id, phone, challenge.purpose, challenge.id)
 
 
+# Takes a try of the phone's live code, unless its tries or those of the hour are over.
+TAKE_TRY = """
+UPDATE otp_otpchallenge AS live SET attempts = attempts + 1
+WHERE store_id = %(store)s AND phone_hash = ANY(%(hashes)s) AND purpose = %(purpose)s
+  AND voided_at IS NULL AND superseded_at IS NULL AND consumed_at IS NULL
+  AND expires_at > %(now)s AND attempts < %(most)s
+  AND (SELECT COALESCE(sum(one.attempts), 0) FROM otp_otpchallenge one
+       WHERE one.store_id = %(store)s AND one.phone_hash = ANY(%(hashes)s)
+         AND one.purpose = %(purpose)s AND one.voided_at IS NULL AND one.created_at > %(since)s)
+      < %(most_an_hour)s
+RETURNING id, key_version, attempts
+"""
+
+
 def spend_attempt(store_id: UUID, phone: str, code: str) -> UUID:
     """Compare a code with the live one of the phone. A try is taken before the comparison, so that
     parallel guesses are counted, and given back to who knows the code: call it outside any
     transaction. Returns the challenge to `consume`."""
-    mine = OtpChallenge.objects.filter(
-        store_id=store_id,
-        phone_hash__in=keyed_hashes("OTP_KEY", b"phone|" + phone.encode()),
-        purpose=STOREFRONT_ORDER,
-        voided_at=None,
+    hashes = keyed_hashes("OTP_KEY", b"phone|" + phone.encode())
+    now = timezone.now()
+    with prepared() as cursor:
+        cursor.execute(
+            TAKE_TRY,
+            {
+                "store": store_id,
+                "hashes": list(hashes),
+                "purpose": STOREFRONT_ORDER,
+                "now": now,
+                "since": now - HOUR - LIFE,
+                "most": MAX_TRIES,
+                "most_an_hour": MAX_TRIES_AN_HOUR,
+            },
+        )
+        taken = cursor.fetchone()
+    if taken is None:
+        raise without_try(store_id, hashes, phone, code)
+    challenge = OtpChallenge(
+        id=taken[0], store_id=store_id, purpose=STOREFRONT_ORDER, key_version=taken[1]
     )
-    tried = mine.filter(created_at__gt=timezone.now() - HOUR - LIFE).aggregate(n=Sum("attempts"))
-    if (tried["n"] or 0) >= MAX_TRIES_AN_HOUR:
-        raise locked()
-    live = mine.filter(superseded_at=None, consumed_at=None, expires_at__gt=timezone.now())
-    spent = live.filter(attempts__lt=MAX_TRIES).update(attempts=F("attempts") + 1)
-    challenge = live.order_by("-created_at").first()
-    if not spent:
-        raise locked() if challenge else gone(mine, phone, code)
-    if challenge is None:
-        raise gone(mine, phone, code)
     if not hmac.compare_digest(code_of(challenge, phone).encode(), code.encode()):
         raise Refusal(
             "otp_invalid",
             "The code is wrong.",
-            details={"attemptsLeft": max(0, MAX_TRIES - challenge.attempts)},
+            details={"attemptsLeft": max(0, MAX_TRIES - taken[2])},
             otpCode=["The code is wrong."],
         )
-    live.filter(pk=challenge.pk).update(attempts=F("attempts") - 1)  # only wrong tries count
+    with prepared() as cursor:  # only wrong tries count
+        cursor.execute(
+            "UPDATE otp_otpchallenge SET attempts = attempts - 1 WHERE id = %s", [challenge.pk]
+        )
     found: UUID = challenge.id
     return found
 
 
-def locked() -> TooMany:
-    return TooMany("otp_locked", "Too many wrong tries; ask for a new code later.", retry_after=300)
-
-
-def gone(mine: Any, phone: str, code: str) -> Refusal:
-    """Used up, or simply no live code: an unknown phone looks like an expired one."""
+def without_try(store_id: UUID, hashes: Sequence[str], phone: str, code: str) -> TooMany | Refusal:
+    """Why there is no try to take: too many were, the code was used up, or there is no live one.
+    An unknown phone looks like an expired code."""
+    mine = OtpChallenge.objects.filter(
+        store_id=store_id, phone_hash__in=hashes, purpose=STOREFRONT_ORDER, voided_at=None
+    )
+    now = timezone.now()
+    tried = mine.filter(created_at__gt=now - HOUR - LIFE).aggregate(n=Sum("attempts"))["n"] or 0
+    live = mine.filter(superseded_at=None, consumed_at=None, expires_at__gt=now)
+    if tried >= MAX_TRIES_AN_HOUR or live.exists():
+        return TooMany(
+            "otp_locked", "Too many wrong tries; ask for a new code later.", retry_after=300
+        )
     last = mine.order_by("-created_at").first()
     if (
         last

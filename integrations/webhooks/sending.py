@@ -178,7 +178,8 @@ def attempt_row(delivery: Delivery, outcome: Outcome) -> Attempt:
 
 
 def record(results: Sequence[tuple[Parcel, Outcome]]) -> None:
-    """Write attempts down and plan the next ones; switch off what is gone or fails for days."""
+    """Write attempts down and plan the next ones; switch off what is gone or fails for days. A
+    delivery that was forgotten while it was sent is passed over."""
     if not results:
         return
     now = timezone.now()
@@ -189,6 +190,7 @@ def record(results: Sequence[tuple[Parcel, Outcome]]) -> None:
             .order_by("pk")
             .select_for_update(of=("self",))
         }
+        results = [one for one in results if one[0].delivery.pk in rows]
         attempts = []
         for parcel, outcome in results:
             row = rows[parcel.delivery.pk]

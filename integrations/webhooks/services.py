@@ -15,10 +15,10 @@ from integrations.webhooks.catalogue import EVENT_TYPES, EVERY, PING
 from integrations.webhooks.messages import body, body_of
 from integrations.webhooks.models import Delivery, Endpoint
 from integrations.webhooks.sealing import sealed, secrets_of
-from storeplatform.kernel import metrics, outbound
+from storeplatform.kernel import metrics, outbound, valkey
 from storeplatform.kernel.audit import audit
 from storeplatform.kernel.background import background, enqueue
-from storeplatform.kernel.errors import Conflict, NotFound, Refusal
+from storeplatform.kernel.errors import Conflict, NotFound, Refusal, TooMany
 from storeplatform.kernel.ids import uuid7
 from storeplatform.kernel.models import OutboxEvent
 from storeplatform.kernel.outbox import KEPT
@@ -161,12 +161,14 @@ def queue(endpoint: Endpoint, events: Sequence[OutboxEvent]) -> int:
 
 
 def retry(delivery: Delivery) -> None:
-    """Send a locked delivery once more, whatever became of it. Raises Conflict while its endpoint
-    is off."""
+    """Send a locked delivery once more, whatever became of it; one that is being sent at this
+    moment only begins its tries anew. Raises Conflict while its endpoint is off."""
     if not delivery.endpoint.is_active:
         raise inactive()
+    now = timezone.now()
     delivery.status, delivery.tries = Delivery.Status.PENDING, 0
-    delivery.due_at, delivery.leased_until = timezone.now(), None
+    if delivery.leased_until is None or delivery.leased_until <= now:
+        delivery.due_at, delivery.leased_until = now, None
     delivery.save(update_fields=["status", "tries", "due_at", "leased_until"])
 
 
@@ -238,7 +240,20 @@ def queue_again(endpoint_id: str, since: str, until: str, behind: int = 0) -> No
 
 
 def ping(endpoint: Endpoint) -> tuple[Delivery, sending.Outcome]:
-    """Send a `ping` now and wait for the answer. Nothing is stored yet."""
+    """Send a `ping` now and wait for the answer. Nothing is stored yet. One at a time for a store,
+    so that receivers which hang hold no more than one request of it: raises TooMany."""
+    held = f"webhook:test:{endpoint.store_id}"
+    if not valkey.hold(held, seconds=sending.SECONDS + 5):
+        raise TooMany(
+            "rate_limited", "Another test is under way.", retry_after=5, policy="webhook-replay"
+        )
+    try:
+        return send_ping(endpoint)
+    finally:
+        valkey.release(held)
+
+
+def send_ping(endpoint: Endpoint) -> tuple[Delivery, sending.Outcome]:
     event_id = uuid7()
     text = body(
         event_id,

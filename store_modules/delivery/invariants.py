@@ -22,6 +22,17 @@ CHECKS = {
           FROM delivery_cashentry GROUP BY line_id
         ) entry ON entry.line_id = line.id
         WHERE line.is_accepted AND line.remits AND line.collected <> -coalesce(entry.amount, 0)
+        UNION ALL SELECT entry.id FROM delivery_cashentry entry
+        JOIN orders_order o ON o.id = entry.order_id
+        LEFT JOIN delivery_settlementline line ON line.id = entry.line_id
+        LEFT JOIN delivery_settlement settlement ON settlement.id = line.settlement_id
+        WHERE entry.company_id IS DISTINCT FROM o.delivery_company_id
+          OR entry.store_id <> o.store_id
+          OR (entry.kind = 'collected' AND NOT EXISTS (
+            SELECT 1 FROM orders_orderpayment paid WHERE paid.order_id = o.id
+              AND paid.kind = 'payment' AND paid.method = 'cod' AND paid.amount = entry.amount))
+          OR (entry.kind <> 'collected' AND (line.is_accepted IS NOT TRUE
+            OR line.order_id <> o.id OR settlement.company_id <> entry.company_id))
     """,
     "C3 one company has an order's parcel": """
         SELECT order_id FROM delivery_dispatch WHERE state IN ('requested', 'accepted')

@@ -29,7 +29,8 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What our books say of it. `with_courier` is the cash that the company still has."""
+    """What our books say of it. `with_courier` is the cash that the company still has; an accepted
+    line brought it (`settled_before`), or told that the parcel came back (`returned_before`)."""
 
     id: UUID
     status: str
@@ -37,6 +38,7 @@ class Known:
     carried_here: bool
     with_courier: Decimal
     settled_before: bool
+    returned_before: bool = False
 
 
 def differences(
@@ -54,9 +56,9 @@ def differences(
 
 
 def against_books(claim: Claim, known: Known, *, seen: bool) -> list[Difference]:
-    if seen or known.settled_before:
-        return [Difference.ALREADY_SETTLED]
     remits = claim.kind in REMITTING
+    if seen or (known.settled_before if remits else known.returned_before):
+        return [Difference.ALREADY_SETTLED]
     if remits and known.remittance_status == RemittanceStatus.REMITTED:
         return [Difference.ALREADY_SETTLED]
     wanted = ARRIVED if remits else CAME_BACK

@@ -45,6 +45,8 @@ def read_lines(content: bytes) -> list[dict[str, Any]]:
     names = [COLUMNS.get(plain(cell), "") for cell in rows[0]]
     if "collected" not in names or not {"orderRef", "trackingNumber"} & set(names):
         raise refuse("Columns collected, and orderId or trackingNumber, are needed.")
+    if twice := {name for name in names if name and names.count(name) > 1}:
+        raise refuse(f"More than one column means {', '.join(sorted(twice))}.")
     return [
         {
             name: value.strip()

@@ -190,7 +190,8 @@ def known_orders(made: Settlement, order_ids: Iterable[UUID]) -> dict[UUID, Know
             remittance_status=order.remittance_status,
             carried_here=order.delivery_company_id == made.company_id or order.pk in carried,
             with_courier=cash.get(order.pk, ZERO),
-            settled_before=(order.pk, True) in settled or (order.pk, False) in settled,
+            settled_before=(order.pk, True) in settled,
+            returned_before=(order.pk, False) in settled,
         )
         for order in Order.objects.of(made.store_id).filter(pk__in=ids)
     }
@@ -246,7 +247,9 @@ def accept(actor: Actor, settlement_id: UUID, *, accept_differences: bool = Fals
     ]
     for row, order in taken:
         SettlementLine.objects.filter(pk=row.pk).update(is_accepted=True)
-        settle(order, actor, fee=row.fee, reference=made.reference, remits=row.remits)
+        accepted = SettlementLine.objects.filter(order=order, is_accepted=True)
+        fee = accepted.aggregate(n=Sum("fee"))["n"]
+        settle(order, actor, fee=fee, reference=made.reference, remits=row.remits)
         if row.remits:
             book_cash(made, row, order)
     made.state, made.accepted_at = State.ACCEPTED, timezone.now()

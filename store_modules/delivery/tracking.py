@@ -74,8 +74,11 @@ def take_over(
     """Apply a status to the locked dispatch and order, and keep it with what became of it. The
     answer to a booking comes with no time of the company's, so that all it tells is later."""
     status = mapped(made, raw)
-    occurred_at = min(occurred_at, timezone.now() + CLOCKS_DIFFER)
-    outcome, detail = outcome_of(made, status, raw, occurred_at)
+    told_at, occurred_at = occurred_at, min(occurred_at, timezone.now() + CLOCKS_DIFFER)
+    if was_told(made, raw, told_at):
+        outcome, detail = Outcome.REPEATED, ""
+    else:
+        outcome, detail = outcome_of(made, status, occurred_at)
     if outcome == Outcome.APPLIED and status is not None:
         try:
             with transaction.atomic():
@@ -84,14 +87,14 @@ def take_over(
             outcome, detail = Outcome.NOT_POSSIBLE, f"{refusal.code}: {refusal.message}"[:200]
             flag = "stock_short" if refusal.code == "insufficient_stock" else ""
             raise_flag(made, flag)
-    if outcome == Outcome.UNMAPPED:
+    if status is None and outcome in (Outcome.UNMAPPED, Outcome.LATE):
         raise_flag(made, UNMAPPED_FLAG)
     ShipmentEvent.objects.create(
         dispatch=made,
         raw_status=raw,
         parcel_status=status or "",
         reason=str(told.get("reason") or "")[:64],
-        occurred_at=occurred_at,
+        occurred_at=told_at,
         outcome=outcome,
         detail=detail,
     )
@@ -108,14 +111,16 @@ def take_over(
         tell(made)
 
 
-def outcome_of(
-    made: Dispatch, status: Parcel | None, raw: str, occurred_at: datetime
-) -> tuple[Outcome, str]:
+def was_told(made: Dispatch, raw: str, told_at: datetime) -> bool:
+    """Whether the company told this before and we knew what to make of it."""
+    before = made.events.filter(raw_status=raw, occurred_at=told_at)
+    unused = [Outcome.UNMAPPED, Outcome.NOT_POSSIBLE]
+    return bool(before.exclude(outcome__in=unused).exists())
+
+
+def outcome_of(made: Dispatch, status: Parcel | None, occurred_at: datetime) -> tuple[Outcome, str]:
     """Whether a fact is news: later by the company's clock, or at the same time later in the
     chain."""
-    told_before = made.events.filter(raw_status=raw, occurred_at=occurred_at)
-    if told_before.exclude(outcome__in=[Outcome.UNMAPPED, Outcome.NOT_POSSIBLE]).exists():
-        return Outcome.REPEATED, ""
     if made.state in GONE:
         return Outcome.NOT_POSSIBLE, f"The dispatch is {made.state}."
     if made.status_at is not None and occurred_at < made.status_at:

@@ -76,6 +76,7 @@ class SignOut(RefreshBody):
 class StoreChoice(Body):
     store_id = serializers.UUIDField()
     new_session = serializers.BooleanField(default=False)
+    use_cookie = serializers.BooleanField(default=False)
 
 
 class MeBody(Body):
@@ -204,6 +205,7 @@ class StoreSettingsSerializer(WireSerializer[StoreSettings]):
             "tax_rate": {"min_value": 0, "max_value": 100},
             "week_starts_on": {"required": False},
             "unconfirmed_ttl_hours": {"min_value": 1},
+            "otp_daily_cap": {"min_value": 1},
         }
 
     def validate_currencyCode(self, code: str) -> str:  # noqa: N802  # DRF looks for the wire name

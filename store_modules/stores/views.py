@@ -243,13 +243,14 @@ class MeView(StoreScoped[Any]):
 
     def switch_store(self, request: Request) -> Response:
         values = self.body()
+        cookie = values.pop("use_cookie")
 
         def effect() -> Response:
             tokens = people.switch_store(
                 self.sign_in_id, self.user_id, **values, request=request._request
             )
             self.shown_once(storeId=str(values["store_id"]))
-            return tokens_response(tokens)
+            return tokens_response(tokens, cookie=cookie)
 
         return self.once(effect)
 

@@ -51,6 +51,16 @@ DURATION = Histogram(
 PROBLEMS = Counter("store_problems", "Refusals and faults by code.", ["code"], registry=None)
 EVENTS = Counter("store_events_handled", "Outbox events handled.", ["type"], registry=None)
 FAILED = Counter("store_work_failed", "Failed tries of background work.", ["kind"], registry=None)
+AGENT_CALLS = Counter(
+    "store_agent_calls", "Calls of AI agents.", ["tool", "outcome"], registry=None
+)
+AGENT_SECONDS = Histogram(
+    "store_agent_call_seconds",
+    "From the first byte of an agent's call to its record.",
+    ["tool"],
+    buckets=SECONDS,
+    registry=None,
+)
 LIVE = Gauge(
     "store_process",
     "What the processes hold at this moment, added up: running requests, waiting for a database"

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -22,7 +22,8 @@ from django.conf import settings
 
 PORTS = (443, 8443)
 MAX_URL = 2048
-MAX_ANSWER = 64 * 1024
+MAX_ANSWER = 2048  # of its body
+MAX_READ = 64 * 1024  # bytes off the wire: small pieces cost more time than large ones
 PLAIN = re.compile(r"[!-~]+")
 LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 HOST = re.compile(rf"{LABEL}(?:\.{LABEL})*")
@@ -30,6 +31,11 @@ HOST = re.compile(rf"{LABEL}(?:\.{LABEL})*")
 LOOKS_NUMERIC = re.compile(r"(?:\d+|0x[0-9a-f]*)")
 GLOBAL_UNICAST = IPv6Network("2000::/3")
 CARRIES_IPV4 = [IPv6Network("2002::/16"), IPv6Network("2001::/32"), IPv6Network("64:ff9b::/96")]
+# Set aside by IANA for other uses than hosts, some of which older Pythons call global. A cloud
+# answers for its machines' credentials at 192.0.0.192.
+SET_ASIDE = [
+    ip_network(text) for text in ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "3fff::/20")
+]
 
 Address = IPv4Address | IPv6Address
 
@@ -54,7 +60,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back. `body` holds at most the first 64 KiB."""
+    """What came back. `body` holds at most the first 2 KiB."""
 
     status: int
     headers: Mapping[str, str]
@@ -133,16 +139,19 @@ def is_public(address: Address) -> bool:
     carry an IPv4 address inside are not."""
     if address.is_multicast or address.is_reserved or not address.is_global:
         return False
+    if any(address in network for network in SET_ASIDE):
+        return False
     if isinstance(address, IPv4Address):
         return True
     return address in GLOBAL_UNICAST and not any(address in network for network in CARRIES_IPV4)
 
 
 class TimedStream(httpcore.NetworkStream):
-    """A connection whose whole use ends at a moment, however slowly the other side drips."""
+    """A connection whose whole use ends at a moment, however slowly the other side drips, and
+    after `MAX_READ` bytes, however much it has to say."""
 
     def __init__(self, stream: httpcore.NetworkStream, ends: float) -> None:
-        self.stream, self.ends = stream, ends
+        self.stream, self.ends, self.count = stream, ends, 0
 
     def left(self) -> float:
         left = self.ends - time.monotonic()
@@ -151,7 +160,11 @@ class TimedStream(httpcore.NetworkStream):
         return left
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self.stream.read(max_bytes, self.left())
+        if self.count >= MAX_READ:
+            raise httpcore.ReadError("the answer is too large")
+        read = self.stream.read(max_bytes, self.left())
+        self.count += len(read)
+        return read
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self.stream.write(buffer, self.left())

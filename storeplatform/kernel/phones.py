@@ -20,7 +20,7 @@ class PhoneError(ValueError):
     code = "invalid_phone"
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(maxsize=1024)
 def normalise_phone(text: str, country: str, *, mobile: bool = True) -> str:
     """`٠٧٧٠ 123 4567`, `7701234567` or `00964 770…` as `+9647701234567`. A foreign number needs its
     `+` or `00`: a local one with a digit too many would pass for one. Raises PhoneError."""

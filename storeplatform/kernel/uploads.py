@@ -38,7 +38,7 @@ def read_bytes(request: Any) -> Upload:
     """The one `file` of a multipart body as it was sent; the caller finds out what it is."""
     files = request.FILES
     sent = files.get("file")
-    if sent is None or len(files) != 1:
+    if sent is None or len(files) != 1 or len(files.getlist("file")) != 1:
         raise Refusal("validation_error", "Send one file.", file=["One file named `file`."])
     if sent.size > MAX_BYTES:
         raise PayloadTooLarge("payload_too_large", "A file has at most 10 MiB.")

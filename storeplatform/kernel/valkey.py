@@ -41,6 +41,22 @@ def put(name: str, value: str | bytes, *, seconds: int) -> None:
         log.warning("valkey_away", error=type(error).__name__)
 
 
+def hold(name: str, *, seconds: int) -> bool:
+    """Whether nobody else holds a name: it is the caller's until `release`, or for so long."""
+    try:
+        return bool(client().set(name, "held", nx=True, ex=seconds))
+    except redis.RedisError as error:
+        log.warning("valkey_away", error=type(error).__name__)
+        return True
+
+
+def release(name: str) -> None:
+    try:
+        client().delete(name)
+    except redis.RedisError as error:
+        log.warning("valkey_away", error=type(error).__name__)
+
+
 def count(name: str, *, seconds: int) -> None:
     """One more of a kind, remembered for a while."""
     try:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 from tests.signalr.clients import install as install_packages
@@ -88,6 +89,14 @@ class Window:
     def type(self, selector, text):
         self.tell("type", selector=selector, text=text)
 
+    def attach(self, selector, path):
+        """Choose a file in an input, which may be hidden."""
+        self.tell("attach", selector=selector, path=str(path))
+
+    def give(self, variable, value):
+        """What scripts of the next page find in `window`."""
+        self.tell("give", variable=variable, value=value)
+
     def press(self, key):
         self.tell("press", key=key)
 
@@ -103,6 +112,13 @@ class Window:
 
     def look(self, script):
         return self.tell("look", script=script)
+
+    def until(self, script):
+        """Wait for a script to give what is true."""
+        deadline = time.monotonic() + SECONDS
+        while not self.look(script):
+            assert time.monotonic() < deadline, f"it did not become true: {script}"
+            time.sleep(0.05)
 
     def resize(self, width, height):
         self.tell("resize", width=width, height=height)

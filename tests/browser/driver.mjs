@@ -36,7 +36,7 @@ async function open({ page: name, url, width, height, language }) {
 }
 
 // What a page that goes on to another makes of a deed that came too early.
-const LEFT = /context|detached|does not belong to the document/i;
+const LEFT = /context|detached|does not belong to the document|same JavaScript world/i;
 
 const find = async (page, selector, seconds) =>
   page.waitForSelector(selector, { visible: true, timeout: seconds * 1000 });
@@ -72,6 +72,13 @@ const deeds = {
   type: async ({ page, selector, text, seconds }) => {
     const found = await act(page, selector, seconds, async (element) => { await element.focus(); return element; });
     await found.type(text);
+  },
+  attach: async ({ page, selector, path, seconds }) => {
+    const input = await page.waitForSelector(selector, { timeout: seconds * 1000 });
+    await input.uploadFile(path);
+  },
+  give: async ({ page, variable, value }) => {
+    await page.evaluateOnNewDocument((key, held) => { window[key] = held; }, variable, value);
   },
   press: async ({ page, key }) => page.keyboard.press(key),
   choose: async ({ page, selector, value, seconds }) =>

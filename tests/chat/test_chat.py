@@ -295,6 +295,30 @@ def test_a_message_is_delivered_when_fetched_and_read_when_passed(api, visitor, 
     assert api.get(f"/chat/conversations/{talk}").json()["visitorReadSeq"] == 2
 
 
+def test_who_answers_has_read_what_was_said_before(api, visitor, talk):
+    say(api, talk, "Here")
+    say(api, talk, "a note", private=True)
+    before = api.get("/chat/changes").json()["cursor"]
+
+    say(visitor, talk, "Thanks")
+
+    said = api.get(f"/chat/conversations/{talk}/messages").json()["items"]
+    assert [one["status"] for one in said] == ["sent", "read", "sent", "sent"]
+    told = api.get(f"/chat/changes?after={before}").json()["items"]
+    assert [one["type"] for one in told] == ["NewCustomerMessage", "MessagesRead"]
+    assert told[1]["data"] == {"by": "visitor", "upToSeq": 4}
+    say(visitor, talk, "Really")
+    assert types_of(api, told[1]["cursor"]) == ["NewCustomerMessage"]
+
+
+def test_a_visitors_cursor_does_not_tell_of_notes(api, visitor, talk):
+    say(api, talk, "a note", private=True)
+
+    cursors = visitor.post(f"/conversations/{talk}/read", {"upToSeq": 2**31 - 1}).json()
+
+    assert (cursors["upToSeq"], cursors["visitorReadSeq"]) == (1, 1)
+
+
 def test_authors_change_their_words_for_a_while(api, store, key, talk):
     member = a_member(store)
     agent = client_of(store, member)
@@ -363,6 +387,21 @@ def test_a_file_that_is_not_for_the_visitor_does_not_exist_for_them(api, visitor
     assert client_of(a_store()).get(f"/chat/attachments/{own}").status_code == 404
 
 
+def test_one_upload_is_one_file(api):
+    edge = "edge"
+    part = (
+        f'--{edge}\r\nContent-Disposition: form-data; name="file"; filename="a.pdf"\r\n\r\n'
+    ).encode()
+    body = (part + PDF + b"\r\n") * 2 + f"--{edge}--\r\n".encode()
+
+    answer = api.request(
+        "post", "/chat/attachments", body, Content_Type=f"multipart/form-data; boundary={edge}"
+    )
+
+    assert answer.status_code == 400
+    assert Attachment.objects.count() == 0
+
+
 def test_html_is_no_attachment_and_unsent_files_go_after_a_day(api):
     assert multipart(api, "/chat/attachments", "a.html", b"<html></html>").status_code == 415
     multipart(api, "/chat/attachments", "a.pdf", PDF)
@@ -407,10 +446,20 @@ def test_a_blocked_visitor_writes_no_more(api, visitor, talk):
     path = f"/chat/visitors/{visitor.visitor_id}"
     assert api.post(f"{path}/block").json()["blockedAt"]
 
-    refused = say(visitor, talk)
+    refused = [
+        say(visitor, talk),
+        visitor.post(f"/conversations/{talk}/typing", {"isTyping": True}),
+        multipart(visitor, "/attachments", "a.pdf", PDF),
+    ]
+    api.post(f"/chat/conversations/{talk}/resolve")
+    Conversation.objects.update(resolved_at=timezone.now() - timedelta(days=8))
+    refused.append(visitor.post("/conversations", {"subject": "An empty one"}))
     api.post(f"{path}/block", {"blocked": False})
 
-    assert (refused.status_code, refused.json()["code"]) == (403, "visitor_blocked")
+    told = [(answer.status_code, answer.json()["code"]) for answer in refused]
+    assert told == [(403, "visitor_blocked")] * 4
+    assert Conversation.objects.count() == 1
+    assert Attachment.objects.count() == 0
     assert say(visitor, talk).status_code == 201
 
 
@@ -425,6 +474,24 @@ def test_an_erased_visitor_leaves_words_without_a_name(api, key, store):
     left = api.get(path).json()
     assert (left["name"], left["phone"], left["externalId"]) == (None, None, None)
     assert AuditEvent.objects.filter(action="chat.visitor_erased").exists()
+
+
+def test_an_erased_visitor_is_gone_from_the_feed_too(api, store, channel):
+    claims = {"sub": "c-9", "name": "Sara", "email": "sara@example.com", "phone": "07701234567"}
+    visitor = visitor_client_of(store, identityToken=sign(channel, **claims))
+    page = {"pageUrl": "https://shop.example/cart?of=sara"}
+    talk = visitor.post("/conversations", {"message": "Hi"} | page).json()["id"]
+    say(api, talk, "Hello")
+    assert "Sara" in api.get("/chat/changes").content.decode()
+
+    api.delete(f"/chat/visitors/{visitor.visitor_id}")
+
+    kept = api.get("/chat/changes").json()["items"]
+    for word in ("sara", "c-9", "9647701234567"):
+        assert word not in str(kept).lower()
+    assert [one["data"]["text"] for one in kept if "text" in one["data"]] == ["Hi", "Hello"]
+    assert kept[2]["data"]["senderName"]  # the team's names stay
+    assert kept[-1]["type"] == "ConversationUpdated"  # so that open inboxes forget as well
 
 
 # Permissions and stores

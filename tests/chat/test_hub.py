@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 from django.conf import settings
+from websockets.sync.client import connect as websocket
 
 from chat.models import Conversation, FeedEvent, Message
 from storeplatform.kernel import valkey
 from storeplatform.kernel.models import AuditEvent
 from tests.clients import client_of, key_client_of, visitor_client_of
 from tests.factories import a_channel, a_member, a_store
-from tests.servers import RunningServer, at_once
+from tests.servers import RunningServer, at_once, until
 from tests.signalr.clients import Client
 from tests.signalr.proxy import Proxy
 
@@ -105,6 +106,12 @@ def heard(client, event):
     return client.wait_for({"event": event})["arguments"][0]
 
 
+def presence_of(member, client):
+    while (told := heard(client, "PresenceChanged")["data"])["principalId"] != str(member.user_id):
+        continue
+    return told
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_an_agent_joins_hears_and_acts(connect, desk, guest, shop, library):
     agent = connect(library)
@@ -172,6 +179,42 @@ def test_too_much_to_replay_asks_for_reading_anew(connect, program, guest, shop)
     assert heard(agent, "NewCustomerMessage")["data"]["text"] == "next"
 
 
+def test_a_cursor_of_another_feed_asks_for_reading_anew(connect, program, guest):
+    begin(guest)
+    agent = connect()
+
+    back = agent.invoke("JoinStoreFrom", token_of(program), "3")
+
+    assert (back["resyncRequired"], back["cursor"]) == (True, "2")
+    assert "resyncRequired" not in agent.invoke("JoinStoreFrom", token_of(program), "2")
+
+
+def test_who_moves_to_another_store_leaves_nothing_behind(connect, server, desk, shop, guest):
+    talk = begin(guest)
+    other = a_store()
+    with http(server, client_of(other)) as elsewhere:
+        here, there, mover = connect(), connect(), connect()
+        here.invoke("JoinStore", token_of(desk))
+        there.invoke("JoinStore", token_of(elsewhere))
+        member = a_member(shop)
+        with http(server, client_of(shop, member)) as caller:
+            mover.invoke("JoinStore", token_of(caller))
+        assert presence_of(member, here)["status"] == "online"
+        mover.invoke("Viewing", talk)
+        assert presence_of(member, here)["viewing"] == talk
+        joined = a_member(other, user=member.user)
+        with http(server, client_of(other, joined)) as caller:
+            mover.invoke("JoinStore", token_of(caller))
+
+        left = presence_of(member, here)
+        came = presence_of(member, there)
+
+    assert left["status"] == "offline"
+    assert (came["status"], came["viewing"]) == ("online", None)
+    places = f"hub:count:store:{shop.pk}"
+    until(lambda: sum(map(int, valkey.client().hvals(places))) == 1, 5)  # who stayed
+
+
 def test_visitors_hear_answers_and_nothing_of_the_team(connect, desk, guest, shop):
     talk = begin(guest)
     visitor = connect(hub="widget-chat")
@@ -222,7 +265,7 @@ def test_bad_tokens_are_refused_and_the_fifth_ends_the_connection(connect, progr
         second.invoke("JoinStore", token_of(guest, "/hub-token"))
     with pytest.raises(RuntimeError, match="not_joined"):
         second.invoke("Typing", "x", True)
-    for _ in range(3):
+    for _ in range(2):
         with pytest.raises(RuntimeError):
             second.invoke("JoinStore", "x")
     assert second.wait_for({"state": "closed"})
@@ -297,11 +340,28 @@ def test_an_api_key_in_a_frame_ends_the_connection_and_is_audited(connect, shop)
         time.sleep(0.1)
 
 
-def test_an_api_key_in_an_address_is_refused_and_audited(server, shop):
+def test_an_api_key_in_a_handshake_is_told_and_audited(server, shop):
     key = key_client_of(shop)
-    url = f"{server.url}/hubs/store-conversations/negotiate?access_token={key.headers['X_API_Key']}"
+    url = f"{server.url}/hubs/store-conversations".replace("http", "ws")
+    handshake = {"protocol": "json", "version": 1, "headers": {"k": key.headers["X_API_Key"]}}
 
-    assert httpx.post(url).status_code == 401
+    with websocket(url) as opened:
+        opened.send(json.dumps(handshake) + "\x1e")
+        assert json.loads(opened.recv(5)[:-1]) == {"error": "credential_refused"}
+
+    until(
+        lambda: AuditEvent.objects.filter(action="api_key.exposed", target=key.key_id).exists(), 5
+    )
+
+
+@pytest.mark.parametrize("parameter", ["access_token", "api_key", "id"])
+def test_an_api_key_in_an_address_is_refused_and_audited(server, shop, parameter):
+    key = key_client_of(shop)
+    url = f"{server.url}/hubs/store-conversations/negotiate"
+
+    answer = httpx.post(f"{url}?{parameter}={key.headers['X_API_Key']}&access_token=hub_x")
+
+    assert answer.status_code == 401
     assert AuditEvent.objects.filter(action="api_key.exposed", target=key.key_id).exists()
 
 

@@ -1,11 +1,15 @@
 """The inbox and the widget in a real browser: visitor and agent in two windows."""
 
 import os
+import time
 from pathlib import Path
 
+import jwt
 import pytest
+from PIL import Image
 
-from chat.models import Conversation
+from chat import services
+from chat.models import CannedReply, Conversation, Message, Visitor
 from chat.pages import TEXTS
 from tests.browser import FOLDER, Browser
 from tests.clients import anonymous
@@ -19,6 +23,7 @@ VENDORED = {
     "cairo-arabic-wght-normal.woff2": "@fontsource-variable/cairo/files",
     "cairo-latin-wght-normal.woff2": "@fontsource-variable/cairo/files",
 }
+PDF = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<<>>\nendobj\ntrailer<<>>\n%%EOF\n"
 BUBBLE, FIELD = ">>> .bubble", ">>> textarea"
 PHONE = {"width": 390, "height": 780}
 
@@ -98,6 +103,18 @@ def visiting(browser, server, channel, name="visitor", language="en", **window):
 def say(window, field, text):
     window.type(field, text)
     window.press("Enter")
+
+
+HOSTILE = "<img src=x onerror=document.title=`taken`>"
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A picture and a document; a name may hold markup."""
+    picture, document = tmp_path / f"{HOSTILE}.png", tmp_path / "invoice.pdf"
+    Image.new("RGB", (640, 400), "#b45309").save(picture)
+    document.write_bytes(PDF)
+    return picture, document
 
 
 def test_visitor_and_agent_talk_in_two_windows(browser, server, channel, agent, picture):
@@ -186,7 +203,12 @@ def test_in_arabic_both_read_from_right_to_left(browser, server, channel, agent,
     assert inbox.faults == visitor.faults == []
 
 
-def test_on_a_phone_the_inbox_shows_one_thing_at_a_time(browser, server, channel, agent, picture):
+def test_on_a_phone_the_inbox_shows_one_thing_at_a_time(
+    browser, server, shop, channel, agent, files, picture
+):
+    CannedReply.objects.create(
+        store=shop, shortcode="hello", title="ترحيب", body="أهلًا بك في متجرنا، كيف نساعدك؟ " * 4
+    )
     visitor = visiting(browser, server, channel)
     say(visitor, FIELD, "Hi")
     inbox = signed_in(browser, server, agent, **PHONE)
@@ -201,6 +223,16 @@ def test_on_a_phone_the_inbox_shows_one_thing_at_a_time(browser, server, channel
     assert inbox.look("document.documentElement.scrollWidth") == PHONE["width"]
     inbox.click(".back")
     assert inbox.look(visible) == "grid"
+    inbox.click("#other")
+    inbox.click("#rows .row")
+    for file in files:
+        inbox.attach("#composer input[type=file]", file)
+    inbox.until("document.querySelectorAll('#files li').length === 2")
+    inbox.click("#canned-tool")
+    inbox.see("#canned li", "ترحيب")
+    picture(inbox, "inbox-ar-phone-canned")
+    assert inbox.look("document.documentElement.scrollWidth") == PHONE["width"]
+    assert inbox.faults == []
 
 
 def test_a_reload_keeps_both_where_they_were(browser, server, channel, agent):
@@ -237,6 +269,164 @@ def test_a_wrong_password_is_told_and_signing_out_ends_it(browser, server, agent
     inbox.reload()
 
     inbox.see(".sign-in h1", "Inbox")
+
+
+def test_files_are_sent_and_seen_on_both_sides(browser, server, channel, agent, files, picture):
+    photo, document = files
+    inbox = signed_in(browser, server, agent)
+    visitor = visiting(browser, server, channel)
+
+    visitor.attach(">>> input[type=file]", photo)  # the first word is a picture
+    visitor.see(">>> .files bdi", "<img")
+    visitor.click(">>> .send")
+
+    assert inbox.see(".row .preview", "<img") == photo.name
+    inbox.click("#rows .row")
+    inbox.see(".message.theirs .file bdi", HOSTILE)
+    loaded = "[...document.querySelectorAll('.picture img')].filter((one) => one.naturalWidth)"
+    inbox.until(f"{loaded}.length === 1")
+    inbox.attach("#composer input[type=file]", document)
+    inbox.see("#files small", "kB")
+    inbox.type("#composer textarea", "Here is your invoice.")
+    picture(inbox, "inbox-en-files")
+    inbox.press("Enter")
+    inbox.see(".message.outbound .file", "invoice.pdf")
+    visitor.see(">>> .theirs .file", "invoice.pdf")
+    visitor.see(">>> .theirs", "Here is your invoice.")
+    picture(visitor, "shop-en-files")
+    inbox.attach("#composer input[type=file]", document)  # a file alone, and one taken back
+    inbox.see("#files small", "kB")
+    inbox.click("#files button")
+    assert inbox.count("#files li") == 0
+    inbox.attach("#composer input[type=file]", document)
+    inbox.see("#files small", "kB")
+    inbox.click("#composer .send")
+    assert inbox.see(".row .preview", "invoice.pdf") == "invoice.pdf"
+    visitor.until(
+        "document.body.lastChild.shadowRoot.querySelectorAll('.theirs .file').length === 2"
+    )
+    visitor.attach(">>> input[type=file]", __file__)  # no picture and no document
+    visitor.see(">>> .line", "Only PDF files and pictures")
+    refused, *others = visitor.faults
+    assert "415" in refused
+    assert inbox.faults == others == []
+    assert "taken" not in inbox.look("document.title") + visitor.look("document.title")
+    assert Message.objects.filter(attachments__isnull=False).count() == 3
+
+
+def test_a_canned_reply_is_picked_and_filled_in(browser, server, shop, channel, agent, picture):
+    for shortcode, title, body in (
+        ("hello", "Greeting", "Hello {{visitor.name}}, this is {{agent.name}} of {{store.name}}."),
+        ("late", "Late parcel", "We are sorry that it is late. {{unknown}}"),
+    ):
+        CannedReply.objects.create(store=shop, shortcode=shortcode, title=title, body=body)
+    inbox = signed_in(browser, server, agent)
+    say(visiting(browser, server, channel), FIELD, "Hi")
+    inbox.click("#rows .row")
+    inbox.click("#canned-tool")
+    inbox.see("#canned li", "Greeting")
+    inbox.click("#canned li button")
+    written = "document.querySelector('#composer textarea').value"
+    assert inbox.look(written).startswith("Hello, this is Sara Kareem of ")
+    Visitor.objects.update(name="Layla")
+    inbox.reload()
+    inbox.see(".row .name", "Layla")
+    inbox.click("#rows .row")
+
+    inbox.type("#composer textarea", "/")
+    inbox.see("#canned li", "Greeting")
+    picture(inbox, "inbox-en-canned")
+    inbox.type("#canned input", "gree")
+    inbox.until("document.querySelectorAll('#canned li').length === 1")
+    inbox.press("Enter")
+
+    assert inbox.look(written) == f"Hello Layla, this is Sara Kareem of {shop.name}."
+    inbox.click("#canned-tool")
+    inbox.see("#canned li", "Late parcel")
+    inbox.look("document.querySelectorAll('#canned li button')[1].click()")
+    assert inbox.look(written).endswith(".We are sorry that it is late. {{unknown}}")
+    assert Message.objects.filter(direction="outbound").count() == 0
+    assert inbox.faults == []
+
+
+def test_who_belongs_to_two_stores_goes_from_one_to_the_other(
+    browser, server, shop, channel, agent, picture
+):
+    other = a_store()
+    a_member(other, "store_owner", agent)
+    theirs = a_channel(other, name="Books", allowed_origins=[server.origin])
+    say(visiting(browser, server, channel), FIELD, "Tea please")
+    say(visiting(browser, server, theirs, "reader"), FIELD, "A book please")
+    inbox = signed_in(browser, server, agent)
+    shown = inbox.see(".row .preview", "please")
+    first, second = (shop, other) if shown == "Tea please" else (other, shop)
+    inbox.click("#rows .row")
+
+    inbox.choose("#stores", str(second.pk))
+
+    words = {shop.pk: "Tea please", other.pk: "A book please"}
+    inbox.see(".row .preview", words[second.pk])
+    inbox.see("#state.live")
+    assert words[first.pk] not in inbox.look("document.body.innerText")
+    picture(inbox, "inbox-en-stores")
+    inbox.reload()
+    inbox.see(".row .preview", words[second.pk])
+    inbox.click("#rows .row")
+    say(inbox, "#composer textarea", "At once.")
+    inbox.see(".message.outbound p", "At once.")
+    assert Message.objects.get(direction="outbound").store_id == second.pk
+    assert inbox.faults == []
+
+
+def test_customers_of_one_browser_do_not_read_each_other(browser, server, channel):
+    def identity(subject):
+        claims = {"sub": subject, "exp": int(time.time()) + 600}
+        return jwt.encode(claims, services.identity_secret(channel), "HS256")
+
+    def come_back_as(token):
+        visitor.give("storeChatIdentity", token)
+        visitor.reload()
+        visitor.click(BUBBLE)
+        visitor.see(">>> .theirs", "Hello")
+        visitor.until("!document.body.lastChild.shadowRoot.querySelector('.line').innerText")
+
+    visitor = visiting(browser, server, channel)
+    say(visitor, FIELD, "I am nobody")
+    visitor.see(">>> .own", "I am nobody")
+
+    come_back_as(identity("sara"))
+    assert visitor.count(">>> .own") == 0
+    say(visitor, FIELD, "I am Sara")
+    visitor.see(">>> .own", "I am Sara")
+    come_back_as(identity("omar"))
+    visitor.see(">>> .panel")
+    say(visitor, FIELD, "I am Omar")
+    visitor.see(">>> .own", "I am Omar")
+    assert visitor.count(">>> .own") == 1
+    come_back_as(None)
+    visitor.see(">>> .own", "I am nobody")
+    assert visitor.count(">>> .own") == 1
+    come_back_as(identity("sara"))
+    visitor.see(">>> .own", "I am Sara")
+    assert visitor.count(">>> .own") == 1
+
+
+def test_older_conversations_are_shown_on_demand(browser, server, shop, channel, agent):
+    for number in range(1, 62):
+        visitor = Visitor.objects.create(store=shop, name=f"Visitor {number}")
+        Conversation.objects.create(
+            store=shop, channel=channel, visitor=visitor, number=f"CNV-{number}"
+        )
+    inbox = signed_in(browser, server, agent)
+    inbox.see(".row .name", "Visitor 61")
+    assert inbox.count("#rows .row") == 50
+
+    inbox.click(".more")
+
+    inbox.see(".row .name", "Visitor 1")
+    inbox.until("document.querySelectorAll('#rows .row').length === 61")
+    assert inbox.count(".more") == 0
+    assert inbox.faults == []
 
 
 def test_what_people_write_is_never_markup(browser, server, channel, agent):

@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import suppress
 from io import StringIO
 from uuid import uuid4
 
@@ -244,6 +245,40 @@ def test_a_worker_that_died_gives_its_events_back(db, nawa):
     assert (len(taken), meanwhile, later) == (1, 0, 1)
 
 
+def test_an_event_that_kills_its_worker_dies_alone(db, nawa, monkeypatch):
+    told(nawa, "credits.low", {})
+    told(nawa, "credits.exhausted", {})
+
+    def killed(_):
+        raise KeyboardInterrupt  # nothing below runs, as after kill -9
+
+    monkeypatch.setitem(webhooks.HANDLERS, "credits.low", killed)
+    for _ in range(15):
+        with suppress(KeyboardInterrupt):
+            webhooks.process_due()
+        InboundEvent.objects.filter(status="pending").update(due_at=timezone.now())
+
+    poison = InboundEvent.objects.get(type="credits.low")
+    other = InboundEvent.objects.get(type="credits.exhausted")
+    assert (poison.status, poison.attempts) == ("dead", 10)
+    assert poison.last_error == "The worker ended in the middle."
+    assert (other.status, other.attempts) == ("done", 2)
+    assert webhooks.run_again(InboundEvent.objects.all()) == 1
+
+
+def test_a_worker_that_was_too_slow_undoes_nothing(db, nawa):
+    told(nawa, "credits.low", {})
+    (slow,) = webhooks.claim()
+    InboundEvent.objects.update(due_at=timezone.now())
+    webhooks.process_due()
+
+    slow.attempts = webhooks.MAX_ATTEMPTS
+    webhooks.put_back(slow, RuntimeError("too late"))
+
+    event = InboundEvent.objects.get()
+    assert (event.status, event.last_error) == ("done", "")
+
+
 def test_exhausted_credits_pause_codes_until_an_operator_has_seen_to_it(
     db, nawa, key, store, settings
 ):
@@ -473,6 +508,29 @@ def test_a_refusal_is_final(nawa):
 
     assert refused.value.code == "not_served"
     assert len(nawa.calls) == 1
+
+
+def test_a_refusal_after_a_lost_answer_says_nothing_of_the_first_try(nawa):
+    nawa.misbehave("lose")
+    nawa.misbehave("refuse")
+
+    with pytest.raises(Uncertain):
+        call(nawa)
+
+    assert call(nawa).account == "nawa:a"
+
+
+@pytest.mark.parametrize("status", [408, 425])
+def test_a_try_that_is_still_under_way_is_no_refusal(status):
+    with pytest.raises(Uncertain):
+        nawa_client.read(nawa_client.Answer(status, b"{}", 0.0), AccountAnswer)
+
+
+def test_a_wrong_key_of_ours_is_nobodys_refusal(nawa, settings):
+    settings.NAWA_API_KEY = "former"
+
+    with pytest.raises(Unreachable):
+        call(nawa)
 
 
 def test_a_server_that_is_not_there_is_unreachable(nawa, settings):

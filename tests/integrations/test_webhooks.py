@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 import time_machine
+from django.db import connection, transaction
 from django.utils import timezone
 from jsonschema import Draft202012Validator
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -23,6 +24,7 @@ from storeplatform.kernel.models import AuditEvent, OutboxEvent
 from tests.clients import client_of, key_client_of, visitor_client_of
 from tests.factories import a_channel, a_member, a_product, a_store, an_order_body
 from tests.fakes import Receiver
+from tests.servers import at_once
 from tests.worker import work
 
 WEBHOOKS = "/api/v1/store/webhooks"
@@ -154,6 +156,31 @@ def test_a_test_sends_a_ping_now_and_shows_the_attempt(api, hook, receiver, mode
     assert len(receiver.received) == 1
 
 
+@pytest.mark.usefixtures("parallel")
+def test_a_store_tests_one_webhook_at_a_time(monkeypatch):
+    """Each test holds a request for as long as its receiver lets it wait."""
+    monkeypatch.setattr(sending, "SECONDS", 2)
+    store, receiver = a_store(), Receiver()
+    receiver.mode = "hang"
+    api = client_of(store)
+    path = f"{WEBHOOKS}/{a_hook(api, receiver)['id']}/test"
+
+    def in_a_thread(_):
+        try:
+            return api.post(path)
+        finally:
+            connection.close()
+
+    answers = at_once(6, in_a_thread)
+    receiver.stop()
+    busy = [one for one in answers if one.status_code == 429]
+
+    assert sorted(one.status_code for one in answers) == [200] + [429] * 5
+    assert {one.json()["code"] for one in busy} == {"rate_limited"}
+    assert receiver.most_at_once == 1
+    assert api.post(path).status_code == 200  # it has failed, and its turn is over
+
+
 def test_a_delivery_is_tried_again_along_the_schedule_and_given_up(api, hook, receiver, store):
     receiver.mode = "fail"
     a_product(store, quantity=0)
@@ -192,6 +219,32 @@ def test_retry_after_is_honoured_up_to_a_day(api, hook, receiver, store):
     assert schedule.pause_after(1, "999999", NOW) == timedelta(hours=24)
     assert schedule.wished("Mon, 01 Jun 2026 13:00:00 GMT", NOW) == timedelta(hours=1)
     assert schedule.wished("nonsense", NOW) == timedelta()
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        "-5", "1.5", "", ",", "٣", "9" * 5000, "Mon, 01 Jan 0001 00:00:00 +0900",
+        "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+        "Mon, 01 Jan 2026 99999999999999999999:00:00 GMT",
+        "Mon, 01 Jan 2026 00:00:00 +99999999999999999999",
+    ],
+)  # fmt: skip
+def test_no_wish_of_a_receiver_breaks_the_schedule(wish):
+    assert timedelta(seconds=4) <= schedule.pause_after(1, wish, NOW) <= timedelta(hours=24)
+
+
+def test_a_delivery_that_is_forgotten_while_it_is_sent_stops_no_other(api, hook, receiver, store):
+    for _ in range(2):
+        a_product(store, quantity=0)
+    outbox.drain()
+    parcels = sending.claim(10)
+    results = [(parcel, sending.attempt(parcel)) for parcel in parcels]
+    Delivery.objects.filter(pk=parcels[0].delivery.pk).delete()
+
+    sending.record(results)
+
+    assert Delivery.objects.get().status == "delivered"
 
 
 def test_a_receiver_that_is_gone_is_switched_off_at_once(api, hook, receiver, store):
@@ -263,6 +316,21 @@ def test_a_replay_has_the_same_id_and_bytes_and_a_new_signature(api, hook, recei
     assert first["headers"]["webhook-timestamp"] != second["headers"]["webhook-timestamp"]
     assert first["headers"]["webhook-signature"] != second["headers"]["webhook-signature"]
     Webhook(hook["secret"]).verify(second["body"], second["headers"])
+
+
+def test_what_is_being_sent_is_not_sent_beside_itself(api, hook, receiver, store):
+    a_product(store, quantity=0)
+    outbox.drain()
+    (parcel,) = sending.claim(10)
+    path = f"{WEBHOOKS}/{hook['id']}/deliveries/{parcel.delivery.pk}/retry"
+
+    answers = {api.post(path).status_code for _ in range(3)}
+    beside = sending.send_all()
+    sending.record([(parcel, sending.attempt(parcel))])
+
+    assert answers == {202}
+    assert (beside, len(receiver.ids)) == (0, 1)
+    assert Delivery.objects.get().status == "delivered"
 
 
 def test_a_receiver_that_was_down_has_every_event_once_in_the_end(api, hook, receiver, store, key):
@@ -607,6 +675,46 @@ def test_the_feed_has_the_same_messages_as_the_webhooks(api, hook, receiver, sto
     assert {one["id"]: one for one in got} == sent
     assert key.get(f"/events?after={got[-1]['id']}").json()["items"] == []
     assert key.get(f"/events?after={got[-1]['id']}").json()["nextCursor"] == got[-1]["id"]
+
+
+@pytest.mark.usefixtures("parallel")
+def test_the_feed_skips_no_event_that_commits_late():
+    """The earlier event's transaction ends after the later one was read."""
+    store = a_store()
+    key = key_client_of(store)
+    OutboxEvent.objects.all().delete()
+    begun, commit = threading.Event(), threading.Event()
+    first, second = uuid4(), uuid4()
+
+    def emit(subject):
+        outbox.emit("product.created", store_id=store.pk, subject_id=subject,
+                    data={"id": str(subject), "sku": "TEA", "name": "Tea"})  # fmt: skip
+
+    def slow():
+        try:
+            with transaction.atomic():
+                emit(first)
+                begun.set()
+                commit.wait(20)
+        finally:
+            connection.close()
+
+    writer = threading.Thread(target=slow)
+    writer.start()
+    begun.wait(20)
+    emit(second)
+    outbox.drain()
+    early = key.get("/events").json()
+    commit.set()
+    writer.join()
+    outbox.drain()
+    late = key.get(f"/events?after={early['nextCursor']}").json()
+
+    assert [one["data"]["id"] for one in early["items"]] == [str(second)]
+    assert [one["data"]["id"] for one in late["items"]] == [str(first)]
+    assert OutboxEvent.objects.get(subject_id=first).id < OutboxEvent.objects.get(
+        subject_id=second
+    ).id  # fmt: skip
 
 
 def test_a_key_reads_the_families_of_its_scopes(store, key):

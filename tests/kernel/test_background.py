@@ -95,6 +95,7 @@ def test_an_engine_keeps_its_promises(engine):
         undone_mark(store)
     until(lambda: effects("once"))
     for _ in range(3):
+        BackgroundTask.objects.filter(pk=task_id).update(due_at=timezone.now())
         background.send(task_id)
 
     # A delay is kept.
@@ -118,6 +119,11 @@ def test_an_engine_keeps_its_promises(engine):
         row.update(due_at=timezone.now(), last_error="")  # written with the next time to try
         background.send(poison)
         until(lambda: row.get().last_error)
+    row.update(due_at=timezone.now() - background.LEASE)
+    background.send(poison)
+    background.rescue()
+    background.enqueue(tasks.leave_a_mark, store_id=store, label="behind it")
+    until(lambda: effects("behind it"))
     time.sleep(1)
     assert row.get().attempts == background.MAX_ATTEMPTS
     assert row.get().done_at is None

@@ -18,12 +18,13 @@ FORBIDDEN = [
     "https://localhost/", "https://0/", "https://0.0.0.0/", "https://10.0.0.1/",
     "https://172.16.0.1/", "https://192.168.1.1/", "https://169.254.169.254/latest/meta-data",
     "https://100.64.0.1/", "https://224.0.0.1/", "https://255.255.255.255/", "https://192.0.2.1/",
-    "https://198.18.0.1/", "https://240.0.0.1/",
+    "https://198.18.0.1/", "https://240.0.0.1/", "https://192.0.0.192/", "https://192.88.99.1/",
     "https://[::1]/", "https://[::]/", "https://[::ffff:127.0.0.1]/", "https://[::ffff:7f00:1]/",
     "https://[::ffff:8.8.8.8]/", "https://[::127.0.0.1]/", "https://[64:ff9b::7f00:1]/",
     "https://[64:ff9b::8.8.8.8]/", "https://[2002:7f00:1::]/", "https://[2001:0:7f00:1::]/",
     "https://[fe80::1]/", "https://[fe80::1%25eth0]/", "https://[fc00::1]/", "https://[fd00::1]/",
     "https://[ff02::1]/", "https://[fec0::1]/", "https://[2001:db8::1]/", "https://[::1",
+    "https://[3fff::1]/", "https://[2001:2::1]/", "https://[2001:20::1]/",
     "https://\uff11\uff12\uff17.0.0.1/", "https://\u24dbocalhost/", "https://exa mple.com/", "https://example.com\\@x/",
     "https://example.com/\n", "https://example.com/#part", "https://example.com:99999/",
     "ftp://example.com/", "file:///etc/passwd", "gopher://example.com/", "//example.com/", "https:",
@@ -133,6 +134,21 @@ def test_a_request_ends_in_time_however_slow_the_answer_is(mode):
             outbound.post(receiver.url, b"{}", {}, seconds=0.7)
     finally:
         receiver.stop()
+
+
+def test_an_answer_in_crumbs_costs_little():
+    """Each chunk and each hint costs the sender more than a large answer does."""
+    receiver = Receiver()
+    try:
+        receiver.mode = "crumbs"
+        reply = outbound.post(receiver.url, b"{}", {}, seconds=5)
+        receiver.mode = "hints"
+        with pytest.raises(ConnectionError):
+            outbound.post(receiver.url, b"{}", {}, seconds=5)
+    finally:
+        receiver.stop()
+
+    assert (reply.status, reply.body) == (200, b"x" * 2048)
 
 
 def test_redirects_are_not_followed_and_large_answers_not_read(monkeypatch):

@@ -4,18 +4,30 @@ import json
 import re
 from datetime import timedelta
 
+import anyio
 import httpx
 import pytest
+from django.db import connection, transaction
 from django.utils import timezone
 
-from integrations.mcp.models import AgentCall
-from integrations.mcp.oauth.models import Agent, RefreshToken
+from integrations.mcp.gateway import Gateway
+from integrations.mcp.models import AgentCall, AgentSettings
+from integrations.mcp.oauth.models import AccessToken, Agent, RefreshToken
+from integrations.mcp.oauth.views import new_service_token
+from integrations.mcp.server import pool
+from store_modules.catalog.models import InventoryItem
 from store_modules.orders.models import Order
+from store_modules.purchasing.models import Supplier
 from store_modules.stores.models import Membership, Store
-from tests.clients import client_of
-from tests.factories import a_member, a_product, a_store, an_order_body
-from tests.mcp.agents import Wire, a_token, an_agent
+from storeplatform.kernel import limits
+from storeplatform.kernel.limits import POLICIES, Bucket
+from tests.clients import client_of, key_client_of
+from tests.factories import a_member, a_product, a_store, an_area, an_order_body
+from tests.mcp.agents import Wire, a_token, an_agent, an_application
+from tests.mcp.test_oauth import CALLBACK, OAUTH, VERIFIER, link
+from tests.servers import at_once, until
 
+NOWHERE = "01890000-0000-7000-8000-000000000000"
 FIRST = 'scope="store:read catalog:read orders:read"'
 
 
@@ -104,6 +116,29 @@ def a_dashboard_token(agent, settings):
     return client_of(agent.store).headers["Authorization"].removeprefix("Bearer ")
 
 
+def an_api_key(agent, settings):
+    return key_client_of(agent.store).headers["X_API_Key"]
+
+
+def a_registration_token(agent, settings):
+    from oauth2_provider.views.dynamic_client_registration import _issue_registration_token
+
+    return _issue_registration_token(agent.application, None)
+
+
+def of_a_service(agent, settings):
+    return new_service_token(days=1)
+
+
+def of_another_member(agent, settings):
+    """A row whose parts do not belong together."""
+    return a_token(agent, user=a_member(agent.store).user)
+
+
+def of_another_store(agent, settings):
+    return a_token(agent, store_id=a_store().pk)
+
+
 def unknown(agent, settings):
     return "never-issued"
 
@@ -113,7 +148,8 @@ def unknown(agent, settings):
     [
         unknown, expired, of_another_resource, of_no_resource, of_two_resources, revoked,
         without_membership, of_a_disabled_member, of_an_inactive_user, of_a_suspended_store,
-        a_refresh_token, a_dashboard_token,
+        a_refresh_token, a_dashboard_token, an_api_key, a_registration_token, of_a_service,
+        of_another_member, of_another_store,
     ],
     ids=lambda make: make.__name__,
 )  # fmt: skip
@@ -206,6 +242,13 @@ def until_limited(wire, tool):
     return answers
 
 
+def drained(policy, partition):
+    """Takes what is left of a bucket; it fills again at once, but slowly."""
+    while limits.charge([Bucket(POLICIES[policy], str(partition))])[0].allowed:
+        pass
+    return True
+
+
 def test_over_the_limit_says_when_to_come_back(django_db_setup, shop, agent, settings):
     from tests.servers import RunningServer
 
@@ -218,6 +261,12 @@ def test_over_the_limit_says_when_to_come_back(django_db_setup, shop, agent, set
         written = until_limited(writes, "add_order_note")
         stranger = Wire(settings.MCP_RESOURCE, "wrong")
         failures = until_limited(stranger, "list_products")
+        third = Wire(settings.MCP_RESOURCE, a_token(an_agent(shop)))
+        until(
+            lambda: (
+                drained("agent-store", shop.pk) and third.call("list_products").status_code == 429
+            )
+        )
     finally:
         limited.stop()
 
@@ -228,6 +277,8 @@ def test_over_the_limit_says_when_to_come_back(django_db_setup, shop, agent, set
         assert many[-1].json()["code"] == "rate_limited"
     assert answers[0].status_code == written[0].status_code == 200
     assert failures[0].status_code == 401
+    told = set(AgentCall.objects.filter(outcome="rate_limited").values_list("tool", flat=True))
+    assert told == {"list_products", "add_order_note"}
 
 
 def test_an_unknown_version_is_refused_by_its_code(wire):
@@ -245,6 +296,24 @@ def test_an_unknown_version_is_refused_by_its_code(wire):
 
     assert answer.status_code == 400
     assert answer.json()["error"]["code"] == -32022
+
+
+def test_calls_are_counted_for_prometheus(server, wire, agent):
+    def told():
+        text = httpx.get(f"{server.url}/metrics").text
+        return {line.rpartition(" ")[0]: line.rpartition(" ")[2] for line in text.splitlines()}
+
+    before = told()
+    wire.result("list_products")
+    wire.call("burn_store")
+    wire.token = "unknown"
+    wire.call("list_products")
+
+    after = told()
+    grown = {name for name, value in after.items() if before.get(name, "0") != value}
+    assert 'store_agent_calls_total{outcome="ok",tool="list_products"}' in grown
+    assert any('route="api/v1/store/mcp",status="401"' in name for name in grown)
+    assert "burn_store" not in str(after)
 
 
 def test_a_version_that_differs_from_its_header_is_refused(wire):
@@ -363,12 +432,128 @@ def test_a_body_has_a_limit(wire):
     assert answer.status_code == 413
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b"null", b'"x"', b"[" * 5000])
-def test_what_is_no_single_request_is_refused_in_the_protocols_words(wire, content):
-    for era in ("2026-07-28", "2025-11-25"):
-        answer = wire.post("tools/list", content=content, era=era)
-        assert answer.status_code == 400
-        assert answer.json()["error"]["code"] in (-32700, -32600, -32602)
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"{", -32700),
+        (b"[" * 5000, -32700),
+        (b'{"jsonrpc": "2.0", "id": NaN, "method": "tools/list"}', -32700),
+        (b'{"jsonrpc": "2.0", "id": "\\ud800", "method": "tools/list"}', -32700),
+        (b"[]", -32600),
+        (b'[{"jsonrpc": "2.0", "id": 1, "method": "tools/list"}]', -32600),
+        (b"null", -32600),
+        (b'"x"', -32600),
+        (b"{}", -32600),
+        (b'{"jsonrpc": "1.0", "id": 1, "method": "tools/list"}', -32600),
+        (b'{"jsonrpc": "2.0", "id": null, "method": "tools/list"}', -32600),
+        (b'{"jsonrpc": "2.0", "id": true, "method": "tools/list"}', -32600),
+        (b'{"jsonrpc": "2.0", "id": {}, "method": "tools/list"}', -32600),
+        (b'{"jsonrpc": "2.0", "id": 1, "method": 7}', -32600),
+        (b'{"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": []}', -32600),
+        (b'{"jsonrpc": "2.0", "id": 1, "result": {}}', -32600),
+    ],
+)
+@pytest.mark.parametrize("era", ["2026-07-28", "2025-11-25"])
+def test_what_is_no_single_request_is_refused_in_the_protocols_words(wire, content, code, era):
+    answer = wire.post("tools/list", content=content, era=era)
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == code
+    assert not re.search(r"pydantic|validation error|line \d", answer.text)
+    assert AgentCall.objects.get().outcome == "protocol_error"
+
+
+def smuggled(tool, arguments, era, extra, encoding):
+    """A call as some parsers read it, and others do not."""
+    params = {"name": tool, "arguments": arguments}
+    if era == "2026-07-28":
+        params["_meta"] = {
+            "io.modelcontextprotocol/protocolVersion": era,
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params | extra}
+    return json.dumps(body).encode(encoding)
+
+
+@pytest.mark.parametrize("era", ["2026-07-28", "2025-11-25"])
+@pytest.mark.parametrize(
+    ("extra", "encoding"),
+    [
+        ({"x": float("nan")}, "utf-8"),
+        ({"x": float("inf")}, "utf-8"),
+        ({"x": "\ud800"}, "utf-8"),
+        ({}, "utf-16"),
+        ({}, "utf-32"),
+    ],
+)
+def test_no_spelling_of_a_body_hides_a_tool_from_its_scope(wire, shop, agent, era, extra, encoding):
+    product = a_product(shop, quantity=10)
+    wire.token = a_token(agent, scopes=["catalog:read"])
+    damage = {"sku": product.sku, "delta": -3, "reason": "damage", "idempotency_key": "hidden-001"}
+    content = smuggled("adjust_inventory", damage, era, extra, encoding)
+
+    answer = wire.call("adjust_inventory", era=era, content=content)
+
+    assert answer.status_code == 400
+    assert InventoryItem.objects.get(product=product).quantity_on_hand == 10
+
+
+def test_characters_that_no_table_keeps_leave_a_record_all_the_same(wire):
+    for method, params in (
+        ("tools/call", {"name": "list_products\0", "arguments": {}}),
+        ("tools/burn\0", {}),
+        ("resources/read", {"uri": "store://profile\0"}),
+        ("prompts/get", {"name": "\0", "arguments": {}}),
+    ):
+        answer = wire.post(method, params, era="2025-11-25")
+        assert answer.json()["error"]["code"] in (-32601, -32602), answer.text
+
+    told = [(call.method, call.tool) for call in AgentCall.objects.order_by("id")]
+    assert told == [
+        ("tools/call", "list_products"), ("tools/burn", ""), ("resources/read", "store://profile"),
+        ("prompts/get", ""),
+    ]  # fmt: skip
+
+
+def test_a_reading_tool_has_its_time_and_one_record(parallel, settings):
+    """Over the gateway in this process, so that the time can be a short one."""
+    settings.MCP_READ_SECONDS = 0.2
+    shop = a_store()
+    token = a_token(an_agent(shop))
+    body = {
+        "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": {"name": "list_products", "arguments": {}},
+    }  # fmt: skip
+    headers = {
+        "authorization": f"Bearer {token}",
+        "accept": "application/json, text/event-stream",
+        "mcp-protocol-version": "2025-11-25",
+    }
+
+    async def ask():
+        gateway = Gateway()
+        transport = httpx.ASGITransport(gateway)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            answer = await http.post(settings.MCP_PATH, json=body, headers=headers)
+        await gateway.stop()
+        return answer
+
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE catalog_product IN ACCESS EXCLUSIVE MODE")
+        answer = anyio.run(ask)
+    until(idle)
+
+    result = answer.json()["result"]
+    assert result["isError"] is True
+    assert "This took too long" in result["content"][0]["text"]
+    call = AgentCall.objects.get()
+    assert call.outcome == "tool_error"
+    assert 200 <= call.milliseconds < 5000
+
+
+def idle():
+    """Whether the gateway's threads wait for work again."""
+    return pool._idle_semaphore._value >= len(pool._threads)
 
 
 # Isolation
@@ -379,21 +564,66 @@ def test_another_stores_rows_do_not_exist(wire, shop):
     product = a_product(other)
     order = client_of(other).post("/orders", an_order_body(other, (product, 1))).json()
 
-    for tool, arguments in (
-        ("get_product", {"id": str(product.pk)}),
-        ("get_product", {"sku": product.sku}),
-        ("get_order", {"id": order["id"]}),
-        ("get_order", {"number": order["number"]}),
-        ("add_order_note", {"id": order["id"], "text": "x", "idempotency_key": "note-00001"}),
-        ("update_product", {"id": str(product.pk), "version": 1, "name": "stolen"}),
-    ):
-        missing = {**arguments, "id": "01890000-0000-7000-8000-000000000000"}
-        missing = missing if "id" in arguments else {next(iter(arguments)): "NOPE-1"}
-        assert wire.refusal(tool, **arguments) == wire.refusal(tool, **missing)
-    assert wire.result("list_products")["items"] == []
+    AgentSettings.objects.create(store=shop, allow_refunds=True)
+    key = {"idempotency_key": "stolen-0001"}
+    phone, buyer = order["customer"]["primaryPhone"], order["customer"]["id"]
+    line = [{"sku": product.sku, "quantity": 1}]
+    supplier = Supplier.objects.create(store=other, name="Theirs")
+    own = a_product(shop, sku="OWN-1")
+    draft = {"items": [{"sku": own.sku, "quantity": 1, "unit_cost": "1"}], **key}
+    place = {
+        "payment_method": "cod", "customer": {"name": "S", "primary_phone": phone},
+        "address_province_code": "IQ-BG", "address_area_id": str(an_area().pk),
+    }  # fmt: skip
+    for tool, named, arguments in (
+        ("get_product", "id", {"id": str(product.pk)}),
+        ("get_product", "sku", {"sku": product.sku}),
+        ("update_product", "id", {"id": str(product.pk), "version": 1, "name": "stolen"}),
+        ("get_order", "id", {"id": order["id"]}),
+        ("get_order", "number", {"number": order["number"]}),
+        ("track_order", "number", {"number": order["number"], "phone": phone}),
+        ("add_order_note", "id", {"id": order["id"], "text": "x", **key}),
+        ("update_order_status", "id", {"id": order["id"], "to": "cancelled", **key}),
+        (
+            "refund_order", "id",
+            {"id": order["id"], "amount": "1", "method": "cash", "reason": "x", **key},
+        ),
+        ("get_inventory_history", "sku", {"sku": product.sku}),
+        ("adjust_inventory", "sku", {"sku": product.sku, "delta": 1, "reason": "manual", **key}),
+        ("get_customer", "id", {"id": buyer}),
+        ("update_customer", "id", {"id": buyer, "version": 1, "note": "stolen"}),
+        ("create_ticket", "order_id", {"subject": "x", "order_id": order["id"], **key}),
+        ("create_ticket", "customer_id", {"subject": "x", "customer_id": buyer, **key}),
+        ("draft_purchase_order", "supplier", {"supplier": str(supplier.pk), **draft}),
+        ("draft_purchase_order", "supplier", {"supplier": "Theirs", **draft}),
+        ("create_storefront_order", "items", {"items": line, **place, **key}),
+    ):  # fmt: skip
+        none = {"sku": "NOPE-1", "number": "ORD-9", "items": [{"sku": "NOPE-1", "quantity": 1}]}
+        none |= {"supplier": "Nobody" if arguments.get("supplier") == "Theirs" else NOWHERE}
+        said = wire.refusal(tool, **arguments)
+        missing = wire.refusal(tool, **arguments | {named: none.get(named, NOWHERE)})
+        assert said.replace(product.sku, "NOPE-1") == missing, (tool, named)
     assert wire.result("search_orders")["items"] == []
-    uri = f"product://{product.pk}"
-    assert wire.post("resources/read", {"uri": uri}).json()["error"]["code"] == -32602
+    assert wire.result("search_orders", customer_id=buyer)["items"] == []
+    assert wire.result("list_inventory", sku=product.sku)["items"] == []
+    assert wire.result("search_products", query=product.name)["items"] == []
+    assert wire.result("search_customers")["items"] == []
+    for uri in (f"product://{product.pk}", f"order://{order['id']}"):
+        assert wire.post("resources/read", {"uri": uri}).json()["error"]["code"] == -32602
+
+
+def test_a_key_of_another_store_is_unknown(wire, shop):
+    other = a_store()
+    stranger = Wire(wire.url, a_token(an_agent(other)))
+    body = {"delta": -3, "reason": "damage", "idempotency_key": "same-key-01"}
+    for store in (shop, other):
+        a_product(store, sku="SAME", quantity=10)
+
+    wire.result("adjust_inventory", sku="SAME", **body)
+    theirs = stranger.result("adjust_inventory", sku="SAME", **body)
+
+    assert theirs["quantity_on_hand"] == 7
+    assert set(InventoryItem.objects.values_list("quantity_on_hand", flat=True)) == {7}
 
 
 def test_a_cursor_of_another_store_is_unknown(wire, shop, settings):
@@ -411,3 +641,22 @@ def test_a_cursor_of_another_store_is_unknown(wire, shop, settings):
     assert "begin again" in wire.refusal(
         "list_products", limit=2, in_stock=True, cursor=mine["next_cursor"]
     )
+
+
+# Codes, over two workers
+
+
+def test_a_code_that_comes_many_times_at_once_leaves_nothing(server, shop, browser, settings):
+    settings.MCP_RESOURCE = server.mcp
+    client = an_application()
+    code = browser.decide(server.url + link(client))["code"]
+    asked = {
+        "grant_type": "authorization_code", "code": code, "redirect_uri": CALLBACK,
+        "client_id": client.client_id, "code_verifier": VERIFIER,
+    }  # fmt: skip
+
+    answers = at_once(6, lambda _: httpx.post(f"{server.url}{OAUTH}/token", data=asked, timeout=60))
+
+    assert sorted(one.status_code for one in answers) == [200] + [400] * 5
+    assert not AccessToken.objects.exists()
+    assert not RefreshToken.objects.filter(revoked=None).exists()

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from datetime import timedelta
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
@@ -13,7 +14,9 @@ from django.utils import timezone
 from integrations.mcp.oauth import agents
 from integrations.mcp.oauth.models import AccessToken, Agent, Application, Grant, RefreshToken
 from integrations.mcp.oauth.views import new_service_token
-from store_modules.stores.models import Membership
+from store_modules.stores.models import Membership, Store
+from storeplatform.kernel import limits
+from storeplatform.kernel.limits import POLICIES, Bucket
 from storeplatform.kernel.models import AuditEvent
 from tests.clients import ApiClient, client_of
 from tests.factories import a_member, a_store
@@ -299,6 +302,10 @@ def test_who_may_connect_nowhere_is_told_so(client, shop):
     [
         ({"code_challenge": None}, "invalid_request"),
         ({"code_challenge_method": "plain"}, "invalid_request"),
+        ({"code_challenge_method": None}, "invalid_request"),
+        ({"code_challenge_method": "s256"}, "invalid_request"),
+        ({"code_challenge": "short"}, "invalid_request"),
+        ({"code_challenge": "v" * 200}, "invalid_request"),
         ({"response_type": "token"}, "unauthorized_client"),
         ({"scope": "everything"}, "invalid_scope"),
         ({"scope": "introspection"}, "invalid_scope"),
@@ -313,13 +320,12 @@ def test_a_bad_request_is_told_to_the_client(person, client, resource, values, e
         values = {"resource": [one.replace("RESOURCE", resource) for one in many]}
 
     answer = person.page(link(client, **values))
-    if answer.status_code == 200:  # the toolkit looks at the method when the code is made
-        answer = person.decide(link(client, **values))
 
     given = back(answer)
     assert given["error"] in (error, "unsupported_response_type")
     assert given["state"] == "xyz"
     assert not Grant.objects.exists()
+    assert not Agent.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -330,6 +336,30 @@ def test_a_bad_request_is_told_to_the_client(person, client, resource, values, e
         {"redirect_uri": CALLBACK + "?more=1"},
         {"redirect_uri": CALLBACK + "#part"},
         {"redirect_uri": "https://agent.example@evil.example/callback"},
+        {"redirect_uri": "https://user@agent.example/callback"},
+        {"redirect_uri": "https://evil.example\\@agent.example/callback"},
+        {"redirect_uri": "https://agent.example.evil.example/callback"},
+        {"redirect_uri": "https://agent.example:8443/callback"},
+        {"redirect_uri": "https://agent.example:99999/callback"},
+        {"redirect_uri": "https://agent.example:/callback"},
+        {"redirect_uri": "https://[agent.example/callback"},
+        {"redirect_uri": "https://*.example/callback"},
+        {"redirect_uri": "https://agent.example/Callback"},
+        {"redirect_uri": "https://agent.example/callback/../evil"},
+        {"redirect_uri": "https://agent.example/callback;more"},
+        {"redirect_uri": "https://agent.example/callback%2F"},
+        {"redirect_uri": "https://agent.example/callback\r\nX: y"},
+        {"redirect_uri": "http://agent.example/callback"},
+        {"redirect_uri": "//evil.example/callback"},
+        {"redirect_uri": "javascript:alert(1)"},
+        {"redirect_uri": "data:text/html,x"},
+        {"redirect_uri": ["https://evil.example/callback", CALLBACK]},
+        {"redirect_uri": [CALLBACK, "https://evil.example/callback"]},
+        {"client_id": "a\0b"},
+        {"redirect_uri": "https://evil.example/callback", "response_type": "nothing"},
+        {"redirect_uri": "https://evil.example/callback", "code_challenge": None},
+        {"redirect_uri": "https://evil.example/callback", "prompt": "none"},
+        {"redirect_uri": "https://evil.example/callback", "resource": "https://other.example/"},
     ],
 )
 def test_a_doubtful_client_gets_nobody_sent_anywhere(person, client, values):
@@ -338,6 +368,48 @@ def test_a_doubtful_client_gets_nobody_sent_anywhere(person, client, values):
     assert answer.status_code == 400
     assert "Location" not in answer
     assert "Nothing was shared" in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://localhost/cb", "http://127.0.0.2/cb", "http://127.0.0.1:80@evil.example/cb",
+        "http://evil.example\\@127.0.0.1/cb", "http://127.0.0.1:x/cb", "http://127.0.0.1:99999/cb",
+        "https://127.0.0.1/cb", "http://127.0.0.1/cb/..", "http://127.0.0.1.evil.example/cb",
+        "http://0x7f000001/cb", "http://[::1]/cb",
+    ],
+)  # fmt: skip
+def test_a_program_on_this_machine_comes_back_to_its_own_address_only(person, uri):
+    client = an_application(redirect_uris="http://127.0.0.1:3000/cb")
+
+    answer = person.page(link(client, redirect_uri=uri))
+
+    assert answer.status_code == 400
+    assert "Location" not in answer
+
+
+def test_what_was_not_asked_for_is_not_given_whatever_the_form_says(person, client, shop):
+    given = back(person.decide(link(client), grant=["orders:write", "introspection", "x"]))
+
+    made = exchange(client, given["code"]).json()
+    assert set(made["scope"].split()) == {"store:read", "catalog:read", "orders:read"}
+
+
+def test_no_page_for_people_is_framed_kept_or_scripted(person, client):
+    for page in (
+        person.page(link(client)),
+        person.page("/agents"),
+        Person().page("/agents/sign-in"),
+        person.page(link(client, client_id="nobody")),
+    ):
+        policy = page["Content-Security-Policy"]
+        assert "frame-ancestors 'none'" in policy
+        assert "default-src 'none'" in policy
+        assert "base-uri 'none'" in policy
+        assert page["X-Frame-Options"] == "DENY"
+        assert page["Cache-Control"] == "no-store"
+        assert page["X-Content-Type-Options"] == "nosniff"
+        assert "<script" not in page.content.decode()
 
 
 # Tokens
@@ -368,17 +440,21 @@ def test_a_replayed_code_ends_what_it_gave(person, client):
         {"redirect_uri": "https://agent.example/other"},
         {"resource": "https://other.example/"},
         {"client_id": "ANOTHER"},
+        {"client_id": "a\0b"},
+        {"code": "a\0b"},
     ],
 )
 def test_a_code_is_bound_to_its_request(person, client, values):
-    if values.get("client_id"):
+    if values.get("client_id") == "ANOTHER":
         values = {"client_id": an_application().client_id}
     code = back(person.decide(link(client)))["code"]
 
-    answer = exchange(client, code, **values)
+    answer = exchange(client, **{"code": code} | values)
 
     assert answer.status_code in (400, 401)
-    assert answer.json()["error"] in ("invalid_grant", "invalid_target", "invalid_request")
+    assert answer.json()["error"] in (
+        "invalid_grant", "invalid_target", "invalid_request", "invalid_client",
+    )  # fmt: skip
     assert not AccessToken.objects.exists()
 
 
@@ -408,6 +484,112 @@ def test_refresh_rotates_and_reuse_ends_the_family(person, client, shop):
     assert AuditEvent.objects.filter(action="oauth.refresh_refused").exists()
 
 
+def renew(client, token, **values):
+    asked = {
+        "grant_type": "refresh_token", "refresh_token": token, "client_id": client.client_id,
+    }  # fmt: skip
+    return form("token", **asked | values)
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        ({"scope": "store:read orders:write"}, "invalid_scope"),
+        ({"scope": "introspection"}, "invalid_scope"),
+        ({"resource": "https://other.example/"}, "invalid_target"),
+        ({"client_id": "ANOTHER"}, "invalid_grant"),
+    ],
+)
+def test_a_refresh_widens_nothing(person, client, values, error):
+    made = tokens(person, client)
+    if "client_id" in values:
+        values = {"client_id": an_application().client_id}
+
+    answer = renew(client, made["refresh_token"], **values)
+
+    assert answer.status_code in (400, 401)
+    assert answer.json()["error"] == error
+    assert AccessToken.objects.count() == 1
+
+
+def gone(shop):
+    Membership.objects.all().delete()
+
+
+def disabled(shop):
+    Membership.objects.update(status="disabled")
+
+
+def suspended(shop):
+    Store.objects.update(status="suspended")
+
+
+def inactive(shop):
+    type(shop.owner).objects.update(is_active=False)
+
+
+@pytest.mark.parametrize("end", [gone, disabled, suspended, inactive], ids=lambda end: end.__name__)
+def test_who_may_not_any_more_gets_no_token(person, client, shop, end):
+    made = tokens(person, client)
+    code = back(person.decide(link(client)))["code"]
+    ours = ApiClient(Authorization=f"Bearer {new_service_token(days=1)}")
+    end(shop)
+
+    refreshed = renew(client, made["refresh_token"])
+    exchanged = exchange(client, code)
+    seen = ours.request(
+        "post", f"{OAUTH}/introspect", urlencode({"token": made["access_token"]}).encode(),
+        Content_Type="application/x-www-form-urlencoded",
+    )  # fmt: skip
+
+    assert refreshed.json()["error"] == exchanged.json()["error"] == "invalid_grant"
+    assert seen.json() == {"active": False}
+    assert AuditEvent.objects.get(action="oauth.refresh_refused").store_id == shop.pk
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"grant_type": "client_credentials"},
+        {"grant_type": "password", "username": "a", "password": "b"},
+        {"grant_type": "urn:ietf:params:oauth:grant-type:device_code"},
+        {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "device_code": "x"},
+        {"grant_type": "implicit"},
+        {},
+    ],
+)
+def test_other_grants_are_not_offered(db, client, values):
+    answer = form("token", client_id=client.client_id, **values)
+
+    assert answer.status_code == 400
+    assert answer.json()["error"] == "unsupported_grant_type"
+
+
+def test_no_credential_is_read_from_a_query(person, client):
+    code = back(person.decide(link(client)))["code"]
+
+    answer = form(
+        "token?" + urlencode({"code": code, "code_verifier": VERIFIER}),
+        grant_type="authorization_code", client_id=client.client_id, redirect_uri=CALLBACK,
+    )  # fmt: skip
+
+    assert answer.status_code == 400
+    assert not AccessToken.objects.exists()
+
+
+def test_the_page_shows_what_earlier_consents_still_allow(person, client):
+    first = tokens(person, client, scope="catalog:write store:read")
+    tokens(person, client, scope="catalog:read")
+    agent = Agent.objects.get()
+    both = agent.scopes
+    agents.revoke_agent(agent, None, request=SimpleNamespace(user="op", headers={}))
+    tokens(person, client, scope="catalog:read")
+
+    assert both == ["store:read", "catalog:read", "catalog:write"]
+    assert Agent.objects.get().scopes == ["catalog:read"]
+    assert renew(client, first["refresh_token"]).status_code == 400
+
+
 def test_revocation_ends_both_tokens_of_its_own_client_only(person, client):
     made = tokens(person, client)
     stranger = an_application()
@@ -417,6 +599,8 @@ def test_revocation_ends_both_tokens_of_its_own_client_only(person, client):
     own = form("revoke", token=made["access_token"], client_id=client.client_id)
 
     assert other.status_code == own.status_code == 200
+    (told,) = AuditEvent.objects.filter(action="oauth.token_revoked")
+    assert (told.target, told.store_id) == (client.client_id, Agent.objects.get().store_id)
     assert not AccessToken.objects.exists()
     assert RefreshToken.objects.get().revoked
 
@@ -436,6 +620,9 @@ def test_introspection_is_for_our_own_services(person, client, shop):
     assert ask(ours).json()["client_id"] == client.client_id
     assert ask(made["access_token"]).status_code == 401
     assert ask("").status_code == 401
+    assert ask(new_service_token(days=-1)).status_code == 401
+    nothing = ApiClient(Authorization=f"Bearer {ours}").post(f"{OAUTH}/introspect")
+    assert nothing.status_code == 400
 
 
 # Registration
@@ -466,8 +653,13 @@ def test_a_client_registers_sees_changes_and_forgets_itself(db, settings):
     assert changed["client_name"] == "Desk 2"
     own = ApiClient(Authorization=f"Bearer {changed['registration_access_token']}")
     assert ApiClient().get(path).status_code == 401
+    assert own.put(path, {"redirect_uris": ["http://evil.example/"]}).status_code == 400
     assert own.delete(path).status_code == 204
     assert not Application.objects.exists()
+    told = AuditEvent.objects.order_by("id").values_list("action", flat=True)
+    assert list(told) == [
+        "oauth.client_registered", "oauth.client_changed", "oauth.client_removed",
+    ]  # fmt: skip
 
 
 def test_a_secret_is_shown_once_with_when_it_ends(db):
@@ -483,6 +675,27 @@ def test_a_secret_is_shown_once_with_when_it_ends(db):
         {"redirect_uris": ["http://agent.example/callback"]},
         {"redirect_uris": ["javascript:alert(1)"]},
         {"redirect_uris": ["https://a.example/#x"]},
+        {"redirect_uris": ["data:text/html,x"]},
+        {"redirect_uris": ["ftp://a.example/"]},
+        {"redirect_uris": ["https:/a.example/"]},
+        {"redirect_uris": ["https:///cb"]},
+        {"redirect_uris": ["https://*.example/cb"]},
+        {"redirect_uris": ["https://user@a.example/cb"]},
+        {"redirect_uris": ["https://evil.example\\@a.example/cb"]},
+        {"redirect_uris": ["http://evil.example\\@localhost/cb"]},
+        {"redirect_uris": ["http://localhost.evil.example/cb"]},
+        {"redirect_uris": ["https://a.example;sandbox/cb"]},
+        {"redirect_uris": ["https://a.example:99999/cb"]},
+        {"redirect_uris": ["https://p\u0430ypal.example/cb"]},
+        {"redirect_uris": ["https://a.example/cb https://b.example/cb"]},
+        {"redirect_uris": ["https://a.example/" + "x" * 2000]},
+        {"redirect_uris": [7]},
+        {"redirect_uris": ["https://[::1/cb"]},
+        {"grant_types": []},
+        {"grant_types": [{}]},
+        {"grant_types": "authorization_code"},
+        {"client_name": 7},
+        {"client_name": "\0"},
         {"redirect_uris": [f"https://a.example/{n}" for n in range(11)]},
         {"redirect_uris": []},
         {"redirect_uris": "https://a.example/"},
@@ -513,6 +726,15 @@ def test_registration_is_limited_by_address(db, settings):
     assert answers[9].status_code == 201
     assert answers[10].status_code == 429
     assert int(answers[10]["Retry-After"]) > 0
+
+
+def test_the_token_endpoint_is_limited_by_address(db, client):
+    for path in ("token", "revoke"):
+        while limits.charge([Bucket(POLICIES["oauth-token"], "127.0.0.1")])[0].allowed:
+            pass
+        answer = form(path, client_id=client.client_id, token="x", grant_type="refresh_token")
+        assert answer.status_code == 429
+        assert int(answer["Retry-After"]) > 0
 
 
 def test_clients_that_nobody_used_are_forgotten(shop):
@@ -559,7 +781,70 @@ def test_a_metadata_document_is_a_client_when_its_host_is_known(person, settings
     assert refused.status_code == 400
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://127.0.0.1/client.json", "https://[::1]/client.json", "https://10.1.2.3/client.json",
+        "https://169.254.169.254/client.json", "https://[64:ff9b::7f00:1]/client.json",
+        "https://[::ffff:127.0.0.1]/client.json", "https://0.0.0.0/client.json",
+        "https://localhost/client.json", "https://localhost:5432/client.json",
+        "http://claude.ai/client.json", "https://user@claude.ai/client.json",
+        "https://claude.ai/../client.json", "https://claude.ai/client.json#x", "file:///etc/passwd",
+    ],
+)  # fmt: skip
+def test_no_document_is_fetched_from_within(settings, url):
+    """Names are resolved first, and a name that leads within is refused like an address."""
+    from oauth2_provider.cimd import CIMDError, SafeMetadataFetcher
+    from oauth2_provider.settings import oauth2_settings
+
+    assert oauth2_settings.CIMD_METADATA_FETCHER is SafeMetadataFetcher
+    with pytest.raises(CIMDError):
+        SafeMetadataFetcher().fetch(url)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"redirect_uris": ["http://evil.example/cb"]},
+        {"redirect_uris": ["https://a.example\\@b.example/cb"]},
+        {"redirect_uris": [f"https://a.example/{n}" for n in range(11)]},
+        {"client_name": "a\u202eb"},
+        {"client_name": "x" * 101},
+        {"client_secret": "x"},
+        {"client_id": "https://claude.ai/another.json"},
+        {"grant_types": ["client_credentials"]},
+    ],
+)
+def test_a_document_is_held_to_the_same_rules(person, monkeypatch, document):
+    from oauth2_provider import cimd
+
+    class Client:
+        client_id = "https://claude.ai/oauth/client.json"
+
+    good = {"client_id": Client.client_id, "client_name": "A", "redirect_uris": [CALLBACK]}
+    monkeypatch.setattr(cimd.SafeMetadataFetcher, "fetch", lambda _, url: (good | document, 300))
+
+    assert person.page(link(Client)).status_code == 400
+    assert not Application.objects.exists()
+
+
 # The store's side
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://a.example/ https://b.example/", "javascript:alert(1)", "data:text/html,x",
+        "https://user@a.example/", "https://a.example:99999/", "https://[::1/", "x", "/cb",
+    ],
+)  # fmt: skip
+def test_a_store_registers_no_doubtful_address(shop, uri):
+    answer = client_of(shop).post(
+        "/oauth-mcp/redirect-uris", {"clientId": "acme-desk", "redirectUri": uri}
+    )
+
+    assert answer.status_code == 400
+    assert not Application.objects.exists()
 
 
 def test_a_store_registers_redirect_uris_of_its_own_client(person, shop):

@@ -78,6 +78,21 @@ def test_a_ticket_is_opened_found_answered_and_solved(wire, shop):
     assert AgentCall.objects.filter(tool="create_ticket", changed=[made["id"]]).count() == 2
 
 
+def test_a_ticket_of_long_comments_is_read_by_its_last_ones(wire, shop):
+    made = wire.result("create_ticket", subject="Long", idempotency_key="ticket-0001")
+    TicketComment.objects.bulk_create(
+        TicketComment(
+            store=shop, ticket_id=made["id"], body=f"{number} " + "\u0634" * 19_000,
+            author_user=shop.owner,
+        )
+        for number in range(15)
+    )  # fmt: skip
+
+    read = wire.result("get_ticket", id=made["id"])
+
+    assert [one["body"].split()[0] for one in read["comments"]] == ["13", "14"]
+
+
 def test_a_reply_is_drafted_by_a_prompt(wire, shop):
     made = wire.result("create_ticket", subject="Wrong size", idempotency_key="ticket-0001")
 

@@ -205,6 +205,17 @@ def test_browsers_of_allowed_origins_may_read(hub, http):
         pass
 
 
+@pytest.mark.parametrize("origin", ["http://[", "null", "//", "https://shop.example:x"])
+def test_an_origin_that_is_no_address_is_nobodys(hub, http, origin):
+    answer = http.post(f"{hub}/negotiate", headers={"Origin": origin})
+
+    assert answer.status_code == 200
+    assert "access-control-allow-origin" not in answer.headers
+    with pytest.raises(InvalidStatus) as refused:
+        open_socket(hub, origin=origin)
+    assert refused.value.response.status_code == 403
+
+
 # WebSockets
 
 
@@ -419,6 +430,21 @@ def test_a_credential_in_a_frame_closes(hub):
         opened.send(json.dumps({"type": 1, "target": "Echo", "arguments": [key]}) + "\x1e")
 
         assert closing(opened) == {"type": 7, "error": "credential_refused"}
+
+
+def test_a_credential_in_a_handshake_or_an_address_is_refused(hub, http):
+    key = "stk_" + "b" * 16 + ".secretsecret"
+    SECRETS.append(key)
+    with open_socket(hub, handshake=None) as opened:
+        opened.send('{"protocol":"json","version":1,"key":"' + key + '"}\x1e')
+        assert json.loads(opened.recv(5)[:-1]) == {"error": "credential_refused"}
+        with pytest.raises(ConnectionClosed):
+            opened.recv(5)
+    for query in (f"key={key}", f"x={key.replace('.', '%2E')}", f"access_token=good&a={key}"):
+        assert http.post(f"{hub}/negotiate?{query}").status_code == 401
+        with pytest.raises(InvalidStatus) as refused:
+            connect(f"{hub.replace('http', 'ws')}?{query}", legacy=True)
+        assert refused.value.response.status_code == 401
 
 
 # Invocations

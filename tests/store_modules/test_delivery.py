@@ -1,11 +1,13 @@
 """Delivery companies and cash settlement (domain.md, section 17), with the fake Nawa behind."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import transaction
 from django.utils import timezone
 
 from integrations.nawa import client as nawa_client
@@ -230,6 +232,42 @@ def test_lost_answers_make_no_second_shipment(api, store, nawa, link):
     assert len(keys) == 1
 
 
+def test_a_refusal_after_a_lost_answer_makes_no_second_shipment(api, store, nawa, link):
+    order = an_order(api, store)
+    nawa.misbehave("lose")
+    nawa.misbehave("refuse")
+    body = {"orderId": order["id"], "deliveryCompanySlug": "nawa"}
+    made = api.post("/dispatches", body).json()
+
+    work()
+    again = api.post("/dispatches", body)
+    make_due()
+    work()
+
+    assert (again.status_code, again.json()["code"]) == (409, "already_dispatched")
+    assert api.get(f"/dispatches/{made['id']}").json()["state"] == "accepted"
+    assert len(nawa.shipments) == 1
+
+
+def test_a_wrong_key_of_the_platform_refuses_no_parcel(api, store, nawa, link, settings):
+    order = an_order(api, store)
+    settings.NAWA_API_KEY = "former"
+    made = api.post("/dispatches", {"orderId": order["id"], "deliveryCompanySlug": "nawa"}).json()
+    linked = api.post(LINKS, LOGIN | {"deliveryCompanySlug": "boxy"})
+    work()
+    waiting = api.get(f"/dispatches/{made['id']}").json()
+    settings.NAWA_API_KEY = API_KEY
+    nawa_client.breaker.reset()
+    make_due()
+    work()
+
+    assert linked.status_code == 503
+    assert (waiting["state"], waiting["error"]) == (
+        "requested", "No answer: Nawa does not take our key.",
+    )  # fmt: skip
+    assert api.get(f"/dispatches/{made['id']}").json()["state"] == "accepted"
+
+
 def test_a_refused_shipment_leaves_the_order_free(api, store, nawa, link):
     order = an_order(api, store)
     nawa.misbehave("refuse")
@@ -428,6 +466,20 @@ def test_the_same_fact_under_two_ids_is_taken_once(api, store, nawa, link):
     assert ShipmentEvent.objects.filter(outcome="repeated").count() == 1
 
 
+def test_a_fact_of_the_future_is_taken_once_and_kept_as_it_was_told(api, store, nawa, link):
+    order, made = dispatched(api, store)
+    moment = "2099-01-01T00:00:00.000+00:00"
+
+    for _ in range(3):
+        tell(nawa, made, "failed_attempt", at=moment, reason="no_answer")
+
+    assert len(shown(api, order)["attempts"]) == 1
+    told = ShipmentEvent.objects.filter(raw_status="failed_attempt").order_by("id")
+    assert [one.outcome for one in told] == ["applied", "repeated", "repeated"]
+    assert {one.occurred_at.isoformat() for one in told} == {"2099-01-01T00:00:00+00:00"}
+    assert Dispatch.objects.get().status_at < timezone.now() + timedelta(minutes=6)
+
+
 def test_at_the_same_moment_the_later_in_the_chain_wins(api, store, nawa, link):
     order, made = dispatched(api, store)
     moment = minutes_ago(1)
@@ -457,6 +509,17 @@ def test_a_status_without_meaning_changes_nothing_but_is_kept(api, store, nawa, 
     assert kept["rawStatus"] == "teleported"
     assert [one["outcome"] for one in kept["events"]] == ["applied", "unmapped", "applied"]
     assert shown(api, order)["fulfillmentStatus"] == "in_transit"
+
+
+def test_a_status_without_meaning_that_comes_late_is_seen_too(api, store, nawa, link):
+    order, made = delivered(api, store, nawa)
+
+    tell(nawa, made, "teleported", at=minutes_ago(5))
+
+    assert shown(api, order)["riskFlags"] == ["unmapped_courier_status"]
+    last = api.get(f"/dispatches/{made['id']}").json()["events"][-1]
+    assert (last["rawStatus"], last["outcome"]) == ("teleported", "late")
+    assert api.get(f"/dispatches/{made['id']}").json()["rawStatus"] == "delivered"
 
 
 def test_a_status_that_the_order_does_not_allow_is_kept(api, store, nawa, link):
@@ -640,6 +703,16 @@ def changed(**values):
         ("delivered", 25_000, 3_000, 22_000, changed(status="shipped"), ["not_delivered_here"]),
         ("delivered", 25_000, 3_000, 22_000, changed(carried_here=False), ["not_delivered_here"]),
         ("delivered", 25_000, 3_000, 22_000, changed(settled_before=True), ["already_settled"]),
+        ("delivered", 25_000, 3_000, 22_000, changed(returned_before=True), []),
+        (
+            "returned", 0, 3_000, -3_000,
+            changed(status="returned", with_courier=Decimal(0), returned_before=True),
+            ["already_settled"],
+        ),
+        (
+            "returned", 0, 3_000, -3_000,
+            changed(status="returned", with_courier=Decimal(0), settled_before=True), [],
+        ),
         (
             "delivered", 25_000, 3_000, 22_000, changed(remittance_status="remitted"),
             ["already_settled"],
@@ -778,6 +851,29 @@ def test_a_returned_parcel_costs_its_fee_only(api, store, nawa, link):
     doctor()
 
 
+def test_a_parcel_that_came_back_and_went_out_again_still_brings_its_cash(api, store, nawa, link):
+    order, made = dispatched(api, store)
+    tell(nawa, made, "returning", at=minutes_ago(30), reason="no_answer")
+    back = {
+        "trackingNumber": made["trackingNumber"], "kind": "returned", "collected": "0",
+        "fee": "2000",
+    }  # fmt: skip
+    first = a_settlement(api, back).json()
+    api.post(f"/settlements/{first['id']}/accept")
+    tell(nawa, made, "out_for_delivery", at=minutes_ago(20))
+    tell(nawa, made, "delivered", at=minutes_ago(10))
+    line = {"trackingNumber": made["trackingNumber"], "collected": "25000", "fee": "3000"}
+
+    second = a_settlement(api, line).json()
+    accepted = api.post(f"/settlements/{second['id']}/accept")
+
+    assert accepted.status_code == 200, accepted.content
+    now = shown(api, order)
+    assert (now["remittanceStatus"], now["deliveryCost"]) == ("remitted", "5000")
+    assert api.get("/settlements/balances").json()["items"][0]["withCourier"] == "0"
+    doctor()
+
+
 def test_a_reference_is_used_once_for_a_company(api, store, nawa, link):
     line = {"trackingNumber": "NW-1", "collected": "1"}
 
@@ -837,6 +933,10 @@ def test_a_settlement_is_uploaded_as_csv(api, store, nawa, link):
         (b"trackingNumber,collected\n", 400),
         (b"a,b\n1,2\n", 400),
         (b"trackingNumber,collected\nNW-1,lots\n", 400),
+        (b"trackingNumber,collected\nNW-1,=1+1\n", 400),
+        (b"trackingNumber,collected\nNW-1,-5\n", 400),
+        (b"trackingNumber,collected\nNW-1,1.5\n", 400),  # no such coin
+        (b"trackingNumber,collected,COD\nNW-1,5,6\n", 400),
         (b"trackingNumber,collected\n,5\n", 400),
         (b"trackingNumber,collected\nNW-1," + b"9" * 140_000 + b"\n", 400),
         (b"\xff\xfe\x00", 415),
@@ -891,6 +991,60 @@ def test_the_doctor_finds_cash_that_went_astray(api, store, nawa, link):
     assert "C1 a courier's order is remitted by one accepted line: 1 broken" in out.getvalue()
     assert "C2 a courier's cash is what it collected and did not bring: 1 broken" in out.getvalue()
     assert CashEntry.objects.count() == 1
+
+
+def test_the_doctor_sees_every_way_to_falsify_the_cash(api, store, nawa, link):
+    """Each change by hand breaks C1 or C2, and nothing else puts it right."""
+    _, waiting = delivered(api, store, nawa)
+    _, made = delivered(api, store, nawa)
+    line = {"trackingNumber": made["trackingNumber"], "collected": "25000", "fee": "3000"}
+    settled = a_settlement(api, line).json()
+    api.post(f"/settlements/{settled['id']}/accept")
+    doctor()
+    boxy = DeliveryCompany.objects.get(slug="boxy").pk
+    with_courier = {"order__dispatches__id": waiting["id"]}
+    remitted = CashEntry.objects.filter(kind="remitted")
+    collected = CashEntry.objects.filter(kind="collected", **with_courier)
+
+    falsifications = {
+        "less was collected": lambda: collected.update(amount=20_000),
+        "another company has it": lambda: collected.update(company=boxy),
+        "another store has it": lambda: collected.update(store=a_store()),
+        "nothing was collected": lambda: collected.delete(),
+        "more was brought": lambda: remitted.update(amount=-26_000),
+        "another brought it": lambda: CashEntry.objects.exclude(
+            order__dispatches__id=waiting["id"]
+        ).update(company=boxy),
+        "brought without a settlement": lambda: remitted.update(line=None),
+        "the line is not accepted": lambda: SettlementLine.objects.update(is_accepted=False),
+        "the line is another's": lambda: SettlementLine.objects.update(
+            order=Order.objects.get(dispatches__id=waiting["id"])
+        ),
+        "it is still with the courier": lambda: Order.objects.filter(
+            remittance_status="remitted"
+        ).update(remittance_status="with_courier"),
+        "cash nobody collected": lambda: CashEntry.objects.create(
+            store=store, company_id=boxy, order=collected.get().order, kind="correction", amount=1
+        ),
+    }
+    unseen = []
+    for name, falsify in falsifications.items():
+        with suppress(Undo), transaction.atomic():
+            falsify()
+            try:
+                doctor()
+            except CommandError:
+                pass
+            else:
+                unseen.append(name)
+            raise Undo
+    doctor()
+
+    assert unseen == []
+
+
+class Undo(Exception):
+    """Rolls a falsification back."""
 
 
 # The whole way

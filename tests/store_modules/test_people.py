@@ -160,6 +160,22 @@ def test_another_store_is_switched_to_and_the_old_token_dies(registered):
     assert bearer(switched.json()["accessToken"]).get("/settings").status_code == 200
 
 
+def test_a_page_that_signed_in_by_cookie_switches_by_cookie(public, registered):
+    other = a_store()
+    a_member(other, user=Membership.objects.get(store_id=registered["store"]["id"]).user)
+    page = bearer(registered["accessToken"])
+
+    switched = page.post("/api/v1/auth/switch-store", {"storeId": str(other.pk), "useCookie": True})
+
+    assert switched.json()["refreshToken"] is None
+    cookie = switched.cookies["refresh_token"]
+    assert cookie["httponly"]
+    assert cookie["samesite"] == "Strict"
+    public.http.cookies["refresh_token"] = cookie.value
+    again = public.post("/auth/refresh", {}, Origin="http://localhost:8000")
+    assert again.json()["store"]["id"] == str(other.pk)
+
+
 def test_a_colleague_is_invited_and_joins(public, api, store):
     invited = api.post(
         "/staff", {"email": "Ali@example.com", "role": "store_staff", "denies": ["expenses.read"]}

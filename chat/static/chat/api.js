@@ -18,10 +18,11 @@ export const who = () => session;
 export const mayResume = () => localStorage.getItem(KEPT) !== null;
 
 async function fetchJson(method, path, body, headers = {}) {
+  const isJson = body !== undefined && !(body instanceof FormData);
   const answer = await fetch(path, {
     method,
-    headers: { ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...headers },
-    body: body === undefined ? undefined : JSON.stringify(body),
+    headers: { ...(isJson ? { "Content-Type": "application/json" } : {}), ...headers },
+    body: isJson ? JSON.stringify(body) : body,
   });
   const text = await answer.text();
   const read = text ? JSON.parse(text) : null;
@@ -37,8 +38,14 @@ export async function signIn(login, password) {
 // One tab at a time: a refresh token that is used twice ends the sign-in.
 export function resume() {
   return navigator.locks.request("refresh", async () => {
+    const before = session?.store.id;
     session = await fetchJson("POST", `${AUTH}/refresh`, {});
+    if (before && before !== session.store.id) location.reload(); // another tab went to another store
   });
+}
+
+export async function switchStore(storeId) {
+  session = await authorised("POST", `${AUTH}/switch-store`, { storeId, useCookie: true });
 }
 
 export async function signOut() {
@@ -61,10 +68,23 @@ export const get = (path) => authorised("GET", CHAT + path);
 export const post = (path, body = {}) => authorised("POST", CHAT + path, body);
 export const staff = () => authorised("GET", "/api/v1/store/staff?pageSize=100");
 
+export function upload(file) {
+  const form = new FormData();
+  form.append("file", file);
+  return authorised("POST", `${CHAT}/attachments`, form);
+}
+
+// What an attachment holds, as an address for this page alone.
 export async function file(id) {
-  const answer = await fetch(`${CHAT}/attachments/${id}`, {
-    headers: { Authorization: `Bearer ${session.accessToken}` },
-  });
+  const ask = () =>
+    fetch(`${CHAT}/attachments/${id}`, {
+      headers: { Authorization: `Bearer ${session.accessToken}` },
+    });
+  let answer = await ask();
+  if (answer.status === 401) {
+    await resume();
+    answer = await ask();
+  }
   if (!answer.ok) throw new Problem(answer.status, {});
   return URL.createObjectURL(await answer.blob());
 }

@@ -19,6 +19,9 @@ const SHAPES = {
   check: "M4 12.5l5 5L20 6.5",
   search: "M11 4a7 7 0 1 0 0 14 7 7 0 0 0 0-14m5 12 5 5",
   file: "M7 3h7l5 5v13H7zM14 3v5h5",
+  attach: "M20 11l-8.5 8.5a5 5 0 0 1-7-7L13 4a3.5 3.5 0 0 1 5 5l-8.5 8.5a1.8 1.8 0 0 1-2.6-2.6L14.5 7.5",
+  canned: "M4 5h16v11H10l-4 4v-4H4zM8 9h8M8 12h5",
+  close: "M6 6l12 12M18 6L6 18",
 };
 
 export function icon(name) {

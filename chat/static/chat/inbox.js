@@ -2,10 +2,13 @@
 import * as api from "./api.js";
 import { $, h, icon } from "./dom.js";
 import { Live } from "./live.js";
-import { clock, day, number, speak, speakOther, t } from "./words.js";
+import { clock, day, number, size, speak, speakOther, t } from "./words.js";
 
 const PAGE = 50;
 const TYPING_SECONDS = 6;
+const KINDS = "application/pdf,image/png,image/jpeg,image/webp";
+const MOST_FILES = 5;
+const MOST_BYTES = 10 * 2 ** 20;
 const FOLDERS = {
   open: { query: "status=open,pending", holds: (row) => isOpen(row) },
   mine: {
@@ -29,13 +32,17 @@ let rows = new Map(); // conversations by id
 let chosen = null; // the id of the one that is read
 let messages = []; // of the chosen one, by seq
 let hasEarlier = false;
+let isAtEnd = true; // whether the last message was in sight when they were drawn
+let further = null; // the cursor of the conversations behind those that are listed
 let isNote = false;
 let team = new Map();
 let typing = new Map(); // conversation → timer
 let viewers = new Map(); // person → { name, viewing }
 let live = null;
 let state = "connecting";
-let drafts = new Map();
+let drafts = new Map(); // conversation → { text, files }
+let files = []; // of the reply that is written: { name, size, id } with the id of what is uploaded
+let pictures = new Map(); // attachment → the address of what it holds, once it is asked for
 
 // Signing in
 
@@ -43,6 +50,7 @@ async function begin() {
   speak();
   $("#other").addEventListener("click", () => {
     speakOther();
+    keepDraft();
     draw();
   });
   const isBack = api.mayResume() && (await api.resume().then(() => true, () => false));
@@ -144,7 +152,7 @@ async function noteMessage(type, id, message) {
   }
   row.lastSeq = Math.max(row.lastSeq, message.seq);
   if (!message.private) {
-    row.lastMessagePreview = message.text.slice(0, 140);
+    row.lastMessagePreview = (message.text ?? message.attachments[0]?.fileName ?? "").slice(0, 140);
     row.lastMessageAt = message.createdAt;
   }
   if (message.direction === "inbound") row.unreadCount += 1;
@@ -186,18 +194,33 @@ function notePresence({ principalId, name, status, viewing }) {
 
 async function load() {
   const asked = folder;
-  const search = words ? `&search=${encodeURIComponent(words)}` : "";
-  const page = await api.get(`/conversations?${FOLDERS[asked].query}&pageSize=${PAGE}${search}`);
+  const page = await api.get(listing());
   if (asked !== folder) return;
+  further = page.nextCursor;
   const kept = chosen && rows.get(chosen);
   rows = new Map(page.items.map((row) => [row.id, row]));
   if (kept && !rows.has(chosen)) rows.set(chosen, kept);
   drawList();
 }
 
+function listing() {
+  const search = words ? `&search=${encodeURIComponent(words)}` : "";
+  return `/conversations?${FOLDERS[folder].query}&pageSize=${PAGE}${search}`;
+}
+
+async function showMore() {
+  const after = further;
+  const page = await api.get(`${listing()}&cursor=${encodeURIComponent(after)}`);
+  if (after !== further) return;
+  further = page.nextCursor;
+  for (const row of page.items) rows.set(row.id, row);
+  drawList();
+}
+
 async function open(id) {
   if (chosen !== id) {
-    if (chosen) drafts.set(chosen, $("#composer textarea")?.value ?? "");
+    keepDraft();
+    files = drafts.get(id)?.files ?? [];
     messages = [];
     isNote = false;
   }
@@ -217,6 +240,10 @@ async function open(id) {
   markRead();
 }
 
+function keepDraft() {
+  if (chosen) drafts.set(chosen, { text: $("#composer textarea")?.value ?? "", files });
+}
+
 async function showEarlier() {
   const id = chosen;
   const before = messages[0].seq;
@@ -231,6 +258,7 @@ async function showEarlier() {
 }
 
 function close() {
+  keepDraft();
   chosen = null;
   document.body.classList.remove("reading");
   live.say("Viewing", null);
@@ -252,18 +280,42 @@ function markRead() {
 async function send(text) {
   const row = rows.get(chosen);
   const id = chosen;
+  const attachmentIds = files.map((one) => one.id);
   const wasNote = isNote;
   const lastSeq = messages.at(-1)?.seq ?? row.lastSeq;
   const sent = await attempt(() =>
     api.post(`/conversations/${id}/messages`, {
-      text,
+      ...(text ? { text } : {}),
+      ...(attachmentIds.length ? { attachmentIds } : {}),
       private: wasNote,
       clientMessageId: crypto.randomUUID(),
       ...(wasNote ? {} : { expectedLastSeq: lastSeq }),
     }),
   );
-  if (sent) await noteMessage("MessageUpdated", id, sent);
-  return Boolean(sent);
+  if (!sent) return false;
+  drafts.delete(id);
+  if (id === chosen) files = [];
+  await noteMessage("MessageUpdated", id, sent);
+  return true;
+}
+
+// Uploads at once, so that a reply is sent as soon as it is written.
+function attach(chosenFiles) {
+  for (const file of chosenFiles.slice(0, MOST_FILES - files.length)) {
+    if (file.size > MOST_BYTES) tell(t("tooLarge"));
+    else files.push(uploading(file, files));
+  }
+  drawFiles();
+}
+
+function uploading(file, list) {
+  const one = { name: file.name, size: file.size };
+  one.done = attempt(() => api.upload(file)).then((kept) => {
+    if (kept) one.id = kept.id;
+    else list.splice(list.indexOf(one), 1);
+    drawFiles();
+  });
+  return one;
 }
 
 async function attempt(work) {
@@ -304,7 +356,7 @@ function draw() {
   $("#title").textContent = t("inbox");
   $("#other").textContent = t("other");
   const isIn = Boolean(api.who());
-  $("#store").textContent = isIn ? api.who().store.name : "";
+  $("#store").replaceChildren(...(isIn ? [drawStore()] : []));
   $("#account").replaceChildren(
     ...(isIn
       ? [
@@ -337,6 +389,33 @@ function draw() {
   );
   drawList();
   drawThread();
+}
+
+function drawStore() {
+  const { store, stores } = api.who();
+  if (stores.length < 2) return store.name;
+  const choices = stores.map((one) =>
+    h("option", { value: one.id, selected: one.id === store.id }, one.name),
+  );
+  return h("select", { id: "stores", "aria-label": t("store"), onchange: goTo }, ...choices);
+}
+
+// Another store is another sign-in: nothing of the one before stays.
+async function goTo(event) {
+  event.target.disabled = true;
+  await live?.stop();
+  const gone = await attempt(async () => { await api.switchStore(event.target.value); return true; });
+  if (gone) {
+    for (const kept of [rows, drafts, team, typing, viewers]) kept.clear();
+    for (const address of pictures.values()) URL.revokeObjectURL(await address);
+    pictures.clear();
+    chosen = null;
+    messages = [];
+    files = [];
+    words = "";
+    document.body.classList.remove("reading");
+  }
+  await enter();
 }
 
 let searching = null;
@@ -375,6 +454,7 @@ function drawList() {
     .sort((a, b) => (a.lastMessageAt ?? a.createdAt) < (b.lastMessageAt ?? b.createdAt) ? 1 : -1);
   $("#rows").replaceChildren(
     ...(shown.length ? shown.map(drawRow) : [h("li", { class: "empty quiet" }, t("nothing"))]),
+    ...(further ? [h("li", {}, h("button", { class: "plain more", onclick: () => attempt(showMore) }, t("more")))] : []),
   );
   const unread = [...rows.values()].reduce((sum, row) => sum + (row.unreadCount > 0 ? 1 : 0), 0);
   document.title = unread ? `(${number(unread)}) ${t("inbox")}` : t("inbox");
@@ -430,6 +510,7 @@ function drawThread() {
   drawHead();
   drawMessages();
   drawTyping();
+  drawFiles();
 }
 
 function drawHead() {
@@ -491,7 +572,7 @@ function drawAssignment(row) {
 function drawMessages() {
   const box = $("#messages");
   if (!box) return;
-  const isAtEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 80;
+  isAtEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 80;
   let last = "";
   const parts = messages.flatMap((message) => {
     const name = day(message.createdAt);
@@ -503,7 +584,13 @@ function drawMessages() {
     parts.unshift(h("button", { class: "plain earlier", onclick: () => attempt(showEarlier) }, t("earlier")));
   }
   box.replaceChildren(...parts);
-  if (isAtEnd) box.scrollTop = box.scrollHeight;
+  toTheEnd();
+}
+
+// The last words stay in sight, also when a picture above them has come.
+function toTheEnd() {
+  const box = $("#messages");
+  if (isAtEnd && box) box.scrollTop = box.scrollHeight;
 }
 
 function drawMessage(message) {
@@ -524,22 +611,46 @@ function drawMessage(message) {
       : message.text
         ? h("p", { dir: "auto" }, message.text)
         : null,
-    (message.attachments ?? []).map((one) =>
-      h(
-        "button",
-        { class: "plain file", onclick: () => attempt(() => download(one)) },
-        icon("file"),
-        h("bdi", {}, one.fileName || t("file")),
-      ),
-    ),
+    (message.attachments ?? []).map(drawAttachment),
     h("footer", {}, foot.filter(Boolean).map((part) => h("span", {}, part))),
   );
 }
 
+function drawAttachment(attachment) {
+  const isPicture = attachment.contentType.startsWith("image/") && attachment.width;
+  const name = h("bdi", {}, attachment.fileName || t("file"));
+  const button = h(
+    "button",
+    { class: `plain file ${isPicture ? "picture" : ""}`, onclick: () => attempt(() => download(attachment)) },
+    ...(isPicture ? [] : [icon("file")]),
+    name,
+    h("small", {}, size(attachment.size)),
+  );
+  if (isPicture) {
+    const image = h("img", { alt: "", width: attachment.width, height: attachment.height });
+    button.prepend(image);
+    image.addEventListener("load", toTheEnd);
+    const known = pictures.get(attachment.id);
+    if (typeof known === "string") image.src = known; // at once: drawn anew, it does not flicker
+    else address(attachment).then((source) => { image.src = source; }, () => image.remove());
+  }
+  return button;
+}
+
+async function address(attachment) {
+  if (!pictures.has(attachment.id)) {
+    const asked = api.file(attachment.id);
+    pictures.set(attachment.id, asked);
+    asked.then(
+      (source) => pictures.set(attachment.id, source),
+      () => pictures.delete(attachment.id),
+    );
+  }
+  return pictures.get(attachment.id);
+}
+
 async function download(attachment) {
-  const link = h("a", { href: await api.file(attachment.id), download: attachment.fileName });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  h("a", { href: await address(attachment), download: attachment.fileName }).click();
 }
 
 function drawTyping() {
@@ -552,7 +663,7 @@ function drawTyping() {
 }
 
 function drawComposer() {
-  const field = h("textarea", { rows: "1", dir: "auto", maxlength: "4000", required: true });
+  const field = h("textarea", { rows: "1", dir: "auto", maxlength: "4000" });
   const form = h("form", { id: "composer" });
   const paint = () => {
     form.className = isNote ? "note" : "";
@@ -562,15 +673,43 @@ function drawComposer() {
       button.setAttribute("aria-pressed", String((button.dataset.note === "yes") === isNote));
     }
   };
+  const picker = h("input", { type: "file", accept: KINDS, multiple: true, hidden: true });
+  picker.addEventListener("change", () => {
+    attach([...picker.files]);
+    picker.value = "";
+  });
+  const tool = (name, onclick) =>
+    h("button", { type: "button", class: "plain tool", id: `${name}-tool`, "aria-label": t(name), title: t(name), onclick }, icon(name));
   const kind = (value, word) =>
     h("button", { type: "button", "data-note": value, onclick: () => { isNote = value === "yes"; paint(); field.focus(); } }, t(word));
   form.append(
     h("div", { class: "kinds" }, kind("no", "reply"), kind("yes", "note")),
-    h("div", { class: "line" }, field, h("button", { class: "primary send", "aria-label": t("send") }, icon("send"))),
+    h("div", { id: "canned", hidden: true }),
+    h("ul", { id: "files", hidden: true }),
+    h(
+      "div",
+      { class: "line" },
+      tool("attach", () => picker.click()),
+      tool("canned", () => toggleCanned(field)),
+      field,
+      h("button", { class: "primary send", "aria-label": t("send") }, icon("send")),
+    ),
+    picker,
   );
-  field.value = drafts.get(chosen) ?? "";
+  field.value = drafts.get(chosen)?.text ?? "";
+  field.addEventListener("paste", (event) => {
+    const pasted = [...event.clipboardData.files].filter((file) => KINDS.includes(file.type));
+    if (!pasted.length) return;
+    event.preventDefault();
+    attach(pasted);
+  });
   let toldAt = 0;
   field.addEventListener("input", () => {
+    if (field.value === "/") {
+      field.value = "";
+      toggleCanned(field);
+      return;
+    }
     field.rows = Math.min(6, field.value.split("\n").length);
     if (!isNote && Date.now() - toldAt > 3000) {
       toldAt = Date.now();
@@ -586,12 +725,14 @@ function drawComposer() {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const text = field.value.trim();
-    if (!text || field.readOnly) return;
+    if (!(text || files.length) || field.readOnly) return;
     field.readOnly = true;
-    if (await send(text)) {
+    await Promise.all(files.map((one) => one.done));
+    if ((text || files.length) && (await send(text))) {
       field.value = "";
       field.rows = 1;
       toldAt = 0;
+      drawFiles();
     }
     field.readOnly = false;
     field.focus();
@@ -600,6 +741,104 @@ function drawComposer() {
   });
   paint();
   return form;
+}
+
+function drawFiles() {
+  const list = $("#files");
+  if (!list) return;
+  list.hidden = files.length === 0;
+  list.replaceChildren(
+    ...files.map((one) =>
+      h(
+        "li",
+        {},
+        icon("file"),
+        h("bdi", {}, one.name),
+        h("small", { class: "quiet" }, one.id ? size(one.size) : t("uploading")),
+        h(
+          "button",
+          {
+            type: "button",
+            class: "plain",
+            "aria-label": `${t("remove")} ${one.name}`,
+            onclick: () => {
+              files.splice(files.indexOf(one), 1);
+              drawFiles();
+            },
+          },
+          icon("close"),
+        ),
+      ),
+    ),
+  );
+}
+
+// Canned replies
+
+function toggleCanned(field) {
+  const box = $("#canned");
+  if (!box.hidden) {
+    box.hidden = true;
+    field.focus();
+    return;
+  }
+  const list = h("ul", {});
+  const search = h("input", { type: "search", placeholder: t("findCanned"), "aria-label": t("findCanned") });
+  let asked = 0;
+  const find = async () => {
+    const turn = ++asked;
+    const wanted = encodeURIComponent(search.value.trim());
+    const page = await attempt(() => api.get(`/canned-replies?pageSize=50${wanted && `&search=${wanted}`}`));
+    if (!page || turn !== asked) return;
+    list.replaceChildren(
+      ...(page.items.length ? page.items.map(drawReply) : [h("li", { class: "quiet" }, t("noCanned"))]),
+    );
+  };
+  const drawReply = (reply) =>
+    h(
+      "li",
+      {},
+      h(
+        "button",
+        { type: "button", onclick: () => take(reply) },
+        h("span", { class: "line" }, h("strong", { dir: "auto" }, reply.title), h("code", { dir: "ltr" }, `/${reply.shortcode}`)),
+        h("span", { class: "quiet", dir: "auto" }, reply.body),
+      ),
+    );
+  const take = (reply) => {
+    const before = field.value.slice(0, field.selectionStart);
+    field.setRangeText(filledIn(reply.body), before.length, field.selectionEnd, "end");
+    box.hidden = true;
+    field.focus();
+    field.dispatchEvent(new Event("input"));
+  };
+  let later = null;
+  search.addEventListener("input", () => {
+    clearTimeout(later);
+    later = setTimeout(find, 200);
+  });
+  search.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") toggleCanned(field);
+    if (event.key !== "Enter") return;
+    event.preventDefault(); // it is not to be sent: the first reply is taken
+    list.querySelector("button")?.click();
+  });
+  box.replaceChildren(search, list);
+  box.hidden = false;
+  search.focus();
+  find();
+}
+
+function filledIn(body) {
+  const values = {
+    "visitor.name": rows.get(chosen).visitor.name ?? "",
+    "agent.name": me().fullName ?? "",
+    "store.name": api.who().store.name,
+  };
+  // Without a name, "Hello {{visitor.name}}," is "Hello,".
+  return body.replace(/(\s*)\{\{\s*([a-z.]+)\s*\}\}/g, (whole, gap, name) =>
+    name in values ? (values[name] ? gap + values[name] : "") : whole,
+  );
 }
 
 document.addEventListener("visibilitychange", () => chosen && markRead());

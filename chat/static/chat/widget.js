@@ -6,19 +6,26 @@
   const key = script.dataset.key;
   const wanted = script.dataset.lang || document.documentElement.lang || navigator.language;
   const language = wanted.toLowerCase().startsWith("ar") ? "ar" : "en";
+  const identity = window.storeChatIdentity;
   const KEPT = `store-chat:${key}`;
+  const MOST_FILES = 5;
+  const MOST_BYTES = 10 * 2 ** 20;
+  const KINDS = "application/pdf,image/png,image/jpeg,image/webp";
   const TYPING_SECONDS = 6;
   const LOOK_AGAIN = 5000; // while the hub is away
   const WORDS = {
     en: {
       open: "Chat with us", close: "Close", hello: "Hello! How can we help?", write: "Write a message…",
       send: "Send", typing: "typing…", seen: "Seen", failed: "Not sent. Try again.", team: "We reply here.",
-      deleted: "Message deleted",
+      deleted: "Message deleted", attach: "Attach a file", remove: "Remove", uploading: "Uploading…",
+      refused: "Only PDF files and pictures, up to 10 MB.",
     },
     ar: {
       open: "تحدث معنا", close: "إغلاق", hello: "مرحبًا! كيف نساعدك؟", write: "اكتب رسالة…",
       send: "إرسال", typing: "يكتب الآن…", seen: "شوهدت", failed: "لم تُرسل. حاول مرة أخرى.",
       team: "نرد عليك هنا.", deleted: "حُذفت الرسالة",
+      attach: "إرفاق ملف", remove: "إزالة", uploading: "جارٍ الرفع…",
+      refused: "ملفات PDF وصور فقط، حتى 10 ميغابايت.",
     },
   };
   const t = (word) => WORDS[language][word];
@@ -35,7 +42,7 @@
     .bubble { position: relative; display: grid; place-items: center; margin-inline-start: auto; width: 60px; height: 60px; border-radius: 50%; background: var(--color); color: #fff; box-shadow: 0 8px 24px #0004; transition: transform .15s; }
     .bubble:hover { transform: scale(1.05); }
     .count { position: absolute; inset-block-start: -4px; inset-inline-end: -4px; min-width: 24px; padding: 0 6px; border-radius: 12px; background: #dc2626; color: #fff; font-size: 13px; font-weight: 700; line-height: 24px; }
-    .panel { display: grid; grid-template-rows: auto 1fr auto auto; width: min(370px, calc(100vw - 40px)); height: min(560px, calc(100dvh - 110px)); margin-block-end: 14px; overflow: hidden; border-radius: 18px; background: #fff; box-shadow: 0 16px 56px #0005; }
+    .panel { display: grid; grid-template-rows: auto 1fr auto auto auto; width: min(370px, calc(100vw - 40px)); height: min(560px, calc(100dvh - 110px)); margin-block-end: 14px; overflow: hidden; border-radius: 18px; background: #fff; box-shadow: 0 16px 56px #0005; }
     [hidden] { display: none !important; }
     header { display: flex; align-items: center; gap: 12px; padding: 16px 18px; background: var(--color); color: #fff; }
     header div { flex: 1; min-width: 0; }
@@ -53,6 +60,14 @@
     form { display: flex; align-items: end; gap: 8px; padding: 10px 12px; border-block-start: 1px solid #e3e9e7; }
     textarea { flex: 1; min-width: 0; padding: 9px 12px; font-size: 16px; border: 1px solid #d8e0de; border-radius: 12px; resize: none; background: #fff; }
     [dir=rtl] textarea:placeholder-shown { direction: rtl; unicode-bidi: plaintext; }
+    .files { display: flex; flex-wrap: wrap; gap: 6px; margin: 0; padding: 6px 12px 0; list-style: none; }
+    .files li { display: flex; align-items: center; gap: 8px; max-width: 100%; padding: 3px 10px; border: 1px solid #d8e0de; border-radius: 10px; font-size: 13px; }
+    .files bdi { min-width: 0; overflow: hidden; white-space: nowrap; text-overflow: ellipsis; }
+    .files button { font-size: 18px; line-height: 1; }
+    .attach { display: grid; place-items: center; flex: none; width: 34px; height: 44px; color: #66736f; }
+    .attach svg { width: 22px; height: 22px; fill: none; stroke: currentColor; stroke-width: 2; stroke-linecap: round; stroke-linejoin: round; }
+    .file { display: block; max-width: 100%; text-align: start; text-decoration: underline; overflow-wrap: anywhere; }
+    .file img { display: block; width: auto; max-width: 100%; height: auto; max-height: 220px; margin-block-end: 4px; border-radius: 10px; background: #0001; }
     .send { display: grid; place-items: center; flex: none; width: 44px; height: 44px; border-radius: 50%; background: var(--color); color: #fff; }
     .send svg { width: 20px; height: 20px; }
     @media (max-width: 480px) {
@@ -65,45 +80,82 @@
   const SHAPES = {
     chat: "M4 4h16a2 2 0 0 1 2 2v9a2 2 0 0 1-2 2h-7l-5 4.5V17H4a2 2 0 0 1-2-2V6c0-1.1.9-2 2-2z",
     send: "M3 11.5 21 3l-6 18-3.5-7.5z",
+    attach: "M20 11l-8.5 8.5a5 5 0 0 1-7-7L13 4a3.5 3.5 0 0 1 5 5l-8.5 8.5a1.8 1.8 0 0 1-2.6-2.6L14.5 7.5",
   };
 
-  let token = localStorage.getItem(KEPT);
+  let token = recall();
   let conversation = null;
   let messages = [];
   let readTo = 0; // by us
   let hub = null;
   let isOpened = false;
+  let isAtEnd = true; // whether the last message was in sight when they were drawn
   let typingTimer = null;
   let failure = "";
+  let files = []; // of the message that is written: { name, id } with the id of what is uploaded
+  const pictures = new Map(); // attachment → the address of what it holds
+
+  // Whose history the kept token opens: of the customer whom the shop names, or of nobody known.
+  // A browser that somebody else uses now does not show what was said before.
+  function subject() {
+    if (!identity) return "";
+    try {
+      const part = identity.split(".")[1].replace(/-/g, "+").replace(/_/g, "/");
+      return String(JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(part), (one) => one.charCodeAt(0)))).sub);
+    } catch {
+      return identity;
+    }
+  }
+
+  function recall() {
+    const signed = JSON.parse(localStorage.getItem(`${KEPT}:signed`) ?? "null");
+    if (signed && signed.subject !== subject()) localStorage.removeItem(`${KEPT}:signed`);
+    else if (signed) return signed.token;
+    return identity ? null : localStorage.getItem(KEPT);
+  }
+
+  function remember() {
+    if (!identity) localStorage.setItem(KEPT, token);
+    else localStorage.setItem(`${KEPT}:signed`, JSON.stringify({ subject: subject(), token }));
+  }
 
   // The API
 
   async function call(method, path, body) {
+    const isForm = body instanceof FormData;
     const answer = await fetch(`${origin}/api/v1/widget/${path}`, {
       method,
       headers: {
-        ...(body ? { "Content-Type": "application/json" } : {}),
+        ...(body && !isForm ? { "Content-Type": "application/json" } : {}),
         ...(token && !path.startsWith(key) ? { Authorization: `Bearer ${token}` } : {}),
       },
-      body: body ? JSON.stringify(body) : undefined,
+      body: body && !isForm ? JSON.stringify(body) : body,
       credentials: "omit",
     });
     if (!answer.ok) throw Object.assign(new Error(answer.statusText), { status: answer.status });
-    return answer.status === 204 ? null : answer.json();
+    if (answer.status === 204) return null;
+    return answer.headers.get("Content-Type").startsWith("application/json") ? answer.json() : answer.blob();
   }
 
   async function begin() {
     const made = await call("POST", `${key}/sessions`, {
       locale: language,
       pageUrl: location.href.slice(0, 2000),
-      ...(window.storeChatIdentity ? { identityToken: window.storeChatIdentity } : {}),
+      ...(identity ? { identityToken: identity } : {}),
     });
     token = made.visitorToken;
-    localStorage.setItem(KEPT, token);
+    remember();
     conversation = made.conversation;
   }
 
-  async function ensureSession() {
+  // Once at a time: whoever writes before the first answer is the same visitor.
+  let beginning = null;
+  function ensureSession() {
+    beginning ??= resumeOrBegin().finally(() => { beginning = null; });
+    return beginning;
+  }
+
+  async function resumeOrBegin() {
     if (token) {
       try {
         await loadConversation();
@@ -251,21 +303,73 @@
 
   async function send(text) {
     const clientMessageId = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+    const attachmentIds = files.map((one) => one.id);
     if (!token) await ensureSession();
-    if (conversation && conversation.status !== "resolved") {
-      const sent = await call("POST", `conversations/${conversation.id}/messages`, { text, clientMessageId });
-      keep(sent);
-    } else {
+    const isBegun = conversation && conversation.status !== "resolved";
+    if (!isBegun) {
       const before = conversation?.id;
       conversation = await call("POST", "conversations", {
-        message: { text, clientMessageId },
+        ...(attachmentIds.length ? {} : { message: { text, clientMessageId } }),
         pageUrl: location.href.slice(0, 2000),
         ...(document.referrer ? { referrer: document.referrer.slice(0, 2000) } : {}),
       });
       if (before !== conversation.id) messages = [];
       await loadMessages();
     }
+    if (isBegun || attachmentIds.length) {
+      keep(
+        await call("POST", `conversations/${conversation.id}/messages`, {
+          ...(text ? { text } : {}),
+          ...(attachmentIds.length ? { attachmentIds } : {}),
+          clientMessageId,
+        }),
+      );
+      conversation.status = "open";
+    }
+    files = [];
     readTo = Math.max(readTo, messages.at(-1)?.seq ?? 0);
+  }
+
+  function attach(chosen) {
+    failure = "";
+    for (const file of chosen.slice(0, MOST_FILES - files.length)) {
+      if (file.size > MOST_BYTES) failure = t("refused");
+      else files.push(uploading(file, files));
+    }
+    draw();
+    drawFiles();
+  }
+
+  function uploading(file, list) {
+    const one = { name: file.name };
+    one.done = upload(file).then(
+      (made) => { one.id = made.id; },
+      (problem) => {
+        list.splice(list.indexOf(one), 1);
+        failure = t([400, 413, 415].includes(problem.status) ? "refused" : "failed");
+        draw();
+      },
+    ).then(drawFiles);
+    return one;
+  }
+
+  async function upload(file) {
+    if (!token) await ensureSession();
+    const form = new FormData();
+    form.append("file", file);
+    return call("POST", "attachments", form);
+  }
+
+  async function address(attachment) {
+    if (!pictures.has(attachment.id)) {
+      const asked = call("GET", `attachments/${attachment.id}`).then((held) => URL.createObjectURL(held));
+      pictures.set(attachment.id, asked);
+      asked.then(
+        (source) => pictures.set(attachment.id, source),
+        () => pictures.delete(attachment.id),
+      );
+    }
+    return pictures.get(attachment.id);
   }
 
   // Drawing
@@ -292,6 +396,7 @@
   const heading = make("strong");
   const list = make("div", "messages");
   const line = make("div", "line");
+  const kept = make("ul", "files");
   const form = make("form");
   const field = make("textarea");
   const bubble = make("button", "bubble");
@@ -330,7 +435,14 @@
     const button = make("button", "send");
     button.setAttribute("aria-label", t("send"));
     button.append(shape("send"));
-    form.append(field, button);
+    const picker = make("input");
+    Object.assign(picker, { type: "file", accept: KINDS, multiple: true, hidden: true });
+    picker.onchange = () => { attach([...picker.files]); picker.value = ""; };
+    const clip = make("button", "attach");
+    Object.assign(clip, { type: "button", title: t("attach"), onclick: () => picker.click() });
+    clip.setAttribute("aria-label", t("attach"));
+    clip.append(shape("attach"));
+    form.append(clip, picker, field, button);
     form.onsubmit = submit;
     field.onkeydown = (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
@@ -344,7 +456,8 @@
       toldAt = Date.now();
       say("Typing", conversation.id, true);
     };
-    panel.append(header, list, line, form);
+    panel.append(header, list, line, kept, form);
+    drawFiles();
 
     bubble.setAttribute("aria-label", t("open"));
     bubble.append(shape("chat"), count);
@@ -361,18 +474,22 @@
   async function submit(event) {
     event.preventDefault();
     const text = field.value.trim();
-    if (!text || field.readOnly) return;
+    if (!(text || files.length) || field.readOnly) return;
     field.readOnly = true;
     try {
+      await Promise.all(files.map((one) => one.done));
+      if (!(text || files.length)) return;
       await send(text);
       field.value = "";
       field.rows = 1;
       failure = "";
     } catch {
       failure = t("failed");
+    } finally {
+      field.readOnly = false;
     }
-    field.readOnly = false;
     draw();
+    drawFiles();
     field.focus();
   }
 
@@ -384,10 +501,14 @@
     count.hidden = isOpened || unread === 0;
     count.textContent = new Intl.NumberFormat(language).format(unread);
     line.textContent = failure || (typingTimer ? t("typing") : "");
-    const isAtEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80;
+    isAtEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80;
     const greeted = make("div", "message theirs", greeting);
     greeted.dir = "auto";
     list.replaceChildren(greeted, ...messages.map(drawMessage));
+    toTheEnd();
+  }
+
+  function toTheEnd() {
     if (isAtEnd) list.scrollTop = list.scrollHeight;
   }
 
@@ -397,18 +518,57 @@
     box.dataset.seq = message.seq;
     const text = make("div", message.deletedAt ? "gone" : "", message.deletedAt ? t("deleted") : message.text);
     text.dir = "auto";
+    text.hidden = !text.textContent;
     const at = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit" }).format(new Date(message.createdAt));
     const isSeen = isOwn && conversation && message.seq <= conversation.teamReadSeq;
     const foot = [isOwn ? null : message.senderName, at, isSeen ? t("seen") : null];
-    box.append(text, make("small", "", foot.filter(Boolean).join(" · ")));
+    box.append(text, ...(message.attachments ?? []).map(drawAttachment), make("small", "", foot.filter(Boolean).join(" · ")));
     return box;
+  }
+
+  function drawAttachment(attachment) {
+    const button = make("button", "file");
+    button.type = "button";
+    if (attachment.contentType.startsWith("image/") && attachment.width) {
+      const image = make("img");
+      Object.assign(image, { alt: "", width: attachment.width, height: attachment.height });
+      image.onerror = () => image.remove();
+      image.onload = toTheEnd;
+      const known = pictures.get(attachment.id);
+      if (typeof known === "string") image.src = known;
+      else address(attachment).then((source) => { image.src = source; }, () => image.remove());
+      button.append(image);
+    }
+    button.append(make("bdi", "", attachment.fileName));
+    button.onclick = async () => {
+      const link = make("a");
+      link.download = attachment.fileName;
+      link.href = await address(attachment);
+      link.click();
+    };
+    return button;
+  }
+
+  function drawFiles() {
+    kept.hidden = files.length === 0;
+    kept.replaceChildren(
+      ...files.map((one) => {
+        const item = make("li");
+        const remove = make("button", "", "×");
+        remove.type = "button";
+        remove.setAttribute("aria-label", `${t("remove")} ${one.name}`);
+        remove.onclick = () => { files.splice(files.indexOf(one), 1); drawFiles(); };
+        item.append(make("bdi", "", one.name), ...(one.id ? [] : [make("span", "", t("uploading"))]), remove);
+        return item;
+      }),
+    );
   }
 
   document.addEventListener("visibilitychange", markRead);
 
   call("GET", `${key}/config`)
     .then(async (config) => {
-      if (!config.isEnabled) return;
+      if (!config.isEnabled || (config.requireIdentity && !identity)) return;
       const ready = () => build(config);
       if (document.body) ready();
       else document.addEventListener("DOMContentLoaded", ready);

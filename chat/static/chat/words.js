@@ -16,6 +16,9 @@ const WORDS = {
     status_resolved: "Resolved", failed: "That did not work; try again.",
     taken: "Somebody else has it already.", colleague: "A colleague", tabs: "Folders",
     advanced: "New messages came in; read them before you answer.",
+    attach: "Attach a file", remove: "Remove", canned: "Canned replies",
+    findCanned: "Find a canned reply", noCanned: "No canned reply fits.", store: "Store",
+    uploading: "Uploading…", tooLarge: "A file has at most 10 MiB.", more: "Show more",
   },
   ar: {
     inbox: "صندوق الوارد", other: "English", signIn: "تسجيل الدخول", signOut: "تسجيل الخروج",
@@ -34,6 +37,9 @@ const WORDS = {
     status_resolved: "منتهية", failed: "لم ينجح ذلك؛ حاول مرة أخرى.",
     taken: "أسندت إلى شخص آخر.", colleague: "زميل", tabs: "المجلدات",
     advanced: "وصلت رسائل جديدة؛ اقرأها قبل الرد.",
+    attach: "إرفاق ملف", remove: "إزالة", canned: "ردود جاهزة",
+    findCanned: "ابحث عن رد جاهز", noCanned: "لا يوجد رد جاهز مناسب.", store: "المتجر",
+    uploading: "جارٍ الرفع…", tooLarge: "الحد الأقصى للملف 10 ميغابايت.", more: "عرض المزيد",
   },
 };
 
@@ -49,6 +55,11 @@ export function speak(wanted = language) {
 
 export const speakOther = () => speak(language === "ar" ? "en" : "ar");
 export const t = (word) => WORDS[language][word] ?? word;
+export const size = (bytes) =>
+  new Intl.NumberFormat(language, {
+    style: "unit", maximumFractionDigits: 1,
+    ...(bytes < 2 ** 20 ? { unit: "kilobyte" } : { unit: "megabyte" }),
+  }).format(bytes < 2 ** 20 ? Math.ceil(bytes / 1024) : bytes / 2 ** 20);
 export const number = (value) => new Intl.NumberFormat(language).format(value);
 export const clock = (at) =>
   new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit" }).format(new Date(at));

@@ -10,12 +10,14 @@ from django.db.models import Q
 from django.utils import timezone
 
 from integrations.mcp.oauth.models import AccessToken, Agent, Application, Grant, RefreshToken
+from integrations.mcp.oauth.scopes import OFFLINE, SCOPES
 from store_modules.stores.authentication import store_facts
 from store_modules.stores.grants import effective
 from store_modules.stores.models import Membership, Store, User
 from storeplatform.kernel.audit import audit
 from storeplatform.kernel.errors import Conflict, NotFound, Refusal
 from storeplatform.kernel.tenancy import Actor
+from storeplatform.kernel.transactions import lock_name
 
 CONNECT, MANAGE = "agents.connect", "agents.manage"
 UNUSED = timedelta(days=7)
@@ -49,14 +51,20 @@ def stores_to_connect(user: User, application: Application) -> list[Membership]:
     return [m for m in members.order_by("store__name", "id") if CONNECT in member_grants(m)]
 
 
+@transaction.atomic
 def let_in(member: Membership, application: Application, scopes: list[str]) -> Agent:
-    """The agent of a member's consent."""
-    agent, _ = Agent.objects.update_or_create(
-        store_id=member.store_id,
-        application=application,
-        user_id=member.user_id,
-        defaults={"scope": " ".join(scopes), "revoked_at": None},
+    """The agent of a member's consent. Its scope is all that it may do, by this consent and by
+    tokens of earlier ones that still live."""
+    agent, _ = Agent.objects.select_for_update(of=("self",)).get_or_create(
+        store_id=member.store_id, application=application, user_id=member.user_id
     )
+    live = AccessToken.objects.filter(agent=agent).filter(
+        Q(expires__gt=timezone.now()) | Q(refresh_token__pk__gt=0, refresh_token__revoked=None)
+    )
+    held = {*scopes, *" ".join(live.values_list("scope", flat=True)).split()}
+    agent.scope = " ".join(scope for scope in (*SCOPES, OFFLINE) if scope in held)
+    agent.revoked_at = None
+    agent.save(update_fields=["scope", "revoked_at", "updated_at"])
     made: Agent = agent
     return made
 
@@ -100,6 +108,9 @@ def register_redirect_uri(
     actor: Actor, client_id: str, redirect_uri: str, name: str, *, request: Any = None
 ) -> Application:
     """Let a client of this store come back to an address. Raises Conflict for another's client."""
+    if len(redirect_uri.split()) != 1:
+        raise bad_uri("A redirect URI is one text without blanks.")
+    lock_name(f"oauth-client:{client_id}")
     application = Application.objects.select_for_update().filter(client_id=client_id).first()
     if application is not None and application.store_id != actor.store_id:
         raise Conflict("client_id_taken", "This client id belongs to another client.")
@@ -133,8 +144,11 @@ def check_application(application: Application) -> None:
     try:
         application.full_clean(exclude=["client_secret", "store"], validate_unique=False)
     except ValidationError as error:
-        message = " ".join(error.messages)
-        raise Refusal("invalid_redirect_uri", message, errors={"redirectUri": [message]}) from None
+        raise bad_uri(" ".join(error.messages)) from None
+
+
+def bad_uri(message: str) -> Refusal:
+    return Refusal("invalid_redirect_uri", message, errors={"redirectUri": [message]})
 
 
 @transaction.atomic

@@ -1,5 +1,6 @@
 """Clients, agents and their tokens: django-oauth-toolkit's models with the store in them."""
 
+import re
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -19,10 +20,21 @@ from storeplatform.kernel.tenancy import StoreOwned, StoreOwnedQuerySet
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 MAX_REDIRECT_URIS = 10
+MAX_NAME = 100
+# Host and port as every reader of an address understands them: nothing that browsers take for
+# another character, no user, no name that is spelled in another script than it looks.
+AUTHORITY = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 
 
 def is_loopback(uri: str) -> bool:
     return urlsplit(uri).hostname in LOOPBACK
+
+
+def is_plain_authority(netloc: str) -> bool:
+    if not AUTHORITY.fullmatch(netloc):
+        return False
+    _, _, port = netloc.rpartition("]")[2].partition(":")
+    return int(port or 0) < 2**16
 
 
 class Application(AbstractApplication):
@@ -46,8 +58,13 @@ class Application(AbstractApplication):
         if len(uris) > MAX_REDIRECT_URIS:
             raise ValidationError(f"At most {MAX_REDIRECT_URIS} redirect URIs.")
         for uri in uris:
-            if urlsplit(uri).scheme == "http" and not is_loopback(uri):
+            parts = urlsplit(uri)
+            if parts.netloc and not is_plain_authority(parts.netloc):
+                raise ValidationError("A redirect URI names a plain host and port, no user.")
+            if parts.scheme == "http" and not is_loopback(uri):
                 raise ValidationError("Plain http is for redirect URIs on this machine only.")
+        if len(self.name) > MAX_NAME or not self.name.isprintable():
+            raise ValidationError(f"A name has at most {MAX_NAME} printable characters.")
 
 
 class Agent(StoreOwned):

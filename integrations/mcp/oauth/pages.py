@@ -1,5 +1,6 @@
 """What people see: sign-in, consent, and the agents they let in. No script, a strict policy."""
 
+import re
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import UUID
@@ -7,6 +8,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth import login as begin_session
 from django.contrib.auth import logout as end_session
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils import translation
@@ -28,6 +30,7 @@ from storeplatform.kernel.errors import TooMany
 from storeplatform.kernel.problems import refusal_from
 from storeplatform.kernel.viewsets import PublicView
 
+CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # of SHA-256
 SIGN_IN = "/agents/sign-in"
 SESSION_SECONDS = 8 * 3600
 POLICY = (
@@ -131,6 +134,7 @@ class Authorize(OAuthLibMixin, View):
         try:
             asked, credentials = self.validate_authorization_request(request)
             self.check_resource(request)
+            self.check_challenge(request)
         except OAuthToolkitError as error:
             return self.refuse(request, error)
         if "none" in request.GET.get("prompt", "").split():
@@ -146,6 +150,13 @@ class Authorize(OAuthLibMixin, View):
     def check_resource(self, request: HttpRequest) -> None:
         if any(one != settings.MCP_RESOURCE for one in request.GET.getlist("resource")):
             raise InvalidTarget
+
+    def check_challenge(self, request: HttpRequest) -> None:
+        """The toolkit looks at the method only when the code is made, after the consent."""
+        challenge = request.GET.get("code_challenge", "")
+        method = request.GET.get("code_challenge_method", "")
+        if method != "S256" or not CHALLENGE.fullmatch(challenge):
+            raise NoChallenge
 
     def refuse(self, request: HttpRequest, error: Any) -> HttpResponse:
         """Back to the client; or, when the client itself is in doubt, a page."""
@@ -218,12 +229,13 @@ class Authorize(OAuthLibMixin, View):
             return self.show(request, application, members, asked, credentials, fault)
         if OFFLINE in asked:
             scopes.append(OFFLINE)
-        agent = agents.let_in(member, application, scopes)
-        credentials["agent"] = agent
         try:
-            uri, *_ = self.create_authorization_response(
-                request, " ".join(scopes), credentials, allow=True
-            )
+            with transaction.atomic():
+                agent = agents.let_in(member, application, scopes)
+                credentials["agent"] = agent
+                uri, *_ = self.create_authorization_response(
+                    request, " ".join(scopes), credentials, allow=True
+                )
         except OAuthToolkitError as error:
             return self.refuse(request, error)
         audit(
@@ -250,8 +262,19 @@ class InvalidTarget(OAuthToolkitError):
         )
 
 
+class NoChallenge(OAuthToolkitError):
+    """PKCE is missing, or is not S256 (RFC 7636)."""
+
+    def __init__(self) -> None:
+        from oauthlib.oauth2.rfc6749.errors import InvalidRequestError
+
+        super().__init__(
+            error=InvalidRequestError(description="A code_challenge by S256 is needed.")
+        )
+
+
 class ConnectedAgents(View):
-    """The agents of a person's stores, with a way to end each; and what they wait to be allowed."""
+    """The agents of a person's stores, with a way to end each."""
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         if not request.user.is_authenticated:

@@ -1,7 +1,9 @@
 """What django-oauth-toolkit decides otherwise than an MCP server must (mcp.md, section 4)."""
 
+import hashlib
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import transaction
@@ -10,12 +12,21 @@ from oauth2_provider.oauth2_validators import OAuth2Validator
 from oauthlib.oauth2.rfc6749 import errors
 
 from integrations.mcp.oauth.agents import end_grant
-from integrations.mcp.oauth.models import Grant
+from integrations.mcp.oauth.models import (
+    AccessToken,
+    Grant,
+    RefreshToken,
+    is_plain_authority,
+)
+from integrations.mcp.principal import principal_of_agent
 from storeplatform.kernel.audit import audit
 
 
 class Validator(OAuth2Validator):
     """Tokens for one resource and one store; a code's replay ends what the code gave."""
+
+    def _load_application(self, client_id: str, request: Any) -> Any:
+        return None if "\0" in (client_id or "") else super()._load_application(client_id, request)
 
     def _validate_resource_uris(self, request: Any, resources: Any) -> None:
         if any(resource != settings.MCP_RESOURCE for resource in resources):
@@ -35,10 +46,27 @@ class Validator(OAuth2Validator):
             grant.save(update_fields=["agent", "store"])
         return grant
 
+    def validate_redirect_uri(
+        self, client_id: str, redirect_uri: str, request: Any, *args: Any, **kwargs: Any
+    ) -> bool:
+        """The toolkit stumbles over a port that is no number."""
+        try:
+            parts = urlsplit(redirect_uri)
+        except ValueError:
+            return False
+        if parts.netloc and not is_plain_authority(parts.netloc):
+            return False
+        good: bool = super().validate_redirect_uri(
+            client_id, redirect_uri, request, *args, **kwargs
+        )
+        return good
+
     def validate_code(
         self, client_id: str, code: str, client: Any, request: Any, *args: Any, **kwargs: Any
     ) -> bool:
         """The grant stays locked until its tokens are stored: two at once are a replay."""
+        if "\0" in code:  # which the database cannot even look for
+            return False
         grant = (
             Grant.objects.select_for_update()
             .select_related("application", "user")
@@ -49,6 +77,8 @@ class Validator(OAuth2Validator):
             return False
         if grant.used_at:
             end_grant(grant)
+            return False
+        if principal_of_agent(grant.agent_id, grant.scope) is None:
             return False
         request.scopes = grant.scope.split()
         request.user = grant.user
@@ -86,7 +116,26 @@ class Validator(OAuth2Validator):
     def validate_refresh_token(
         self, refresh_token: str, client: Any, request: Any, *args: Any, **kwargs: Any
     ) -> bool:
+        """Refused as well where its agent may not be any more: the member, the store."""
         good: bool = super().validate_refresh_token(refresh_token, client, request, *args, **kwargs)
+        checksum = hashlib.sha256(refresh_token.encode()).hexdigest()
+        row = RefreshToken.objects.filter(token_checksum=checksum, application=client).first()
+        if row is None or row.agent_id is None:
+            return False
+        good = good and principal_of_agent(row.agent_id, "") is not None
         if not good:
-            audit("oauth.refresh_refused", target=getattr(client, "client_id", ""))
+            audit("oauth.refresh_refused", target=client.client_id, store_id=row.store_id)
         return good
+
+    def revoke_token(
+        self, token: str, token_type_hint: str, request: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        checksum = hashlib.sha256(token.encode()).hexdigest()
+        held = {"token_checksum": checksum, "application": request.client}
+        row = (
+            AccessToken.objects.filter(**held).first()
+            or RefreshToken.objects.filter(**held, revoked=None).first()
+        )
+        super().revoke_token(token, token_type_hint, request, *args, **kwargs)
+        if row is not None:
+            audit("oauth.token_revoked", target=request.client.client_id, store_id=row.store_id)

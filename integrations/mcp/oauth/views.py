@@ -23,6 +23,7 @@ from oauth2_provider.views import (
 
 from integrations.mcp.oauth.metadata import OAUTH_PATH
 from integrations.mcp.oauth.models import MAX_REDIRECT_URIS, AccessToken, Application
+from integrations.mcp.principal import principal_of
 from storeplatform.kernel import limits
 from storeplatform.kernel.audit import audit
 from storeplatform.kernel.errors import TooMany
@@ -30,7 +31,6 @@ from storeplatform.kernel.limits import POLICIES, Bucket
 
 INTROSPECTION = "introspection"  # in no list of scopes: no client can ask for it
 GRANT_TYPES = {"authorization_code", "refresh_token"}
-MAX_NAME = 100
 
 
 def error(status: int, code: str, description: str, **headers: str) -> JsonResponse:
@@ -80,6 +80,10 @@ class ForPrograms:
 class Token(ForPrograms, TokenView):
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """One transaction, so that a code's row stays locked until its tokens are there."""
+        if request.POST.get("grant_type") not in GRANT_TYPES:
+            return error(
+                400, "unsupported_grant_type", "authorization_code and refresh_token are offered."
+            )
         with transaction.atomic():
             answer: HttpResponse = super().post(request, *args, **kwargs)
         answer["Content-Type"] = "application/json"  # of its late errors too
@@ -115,7 +119,18 @@ class Manage(ForPrograms, DynamicClientRegistrationManagementView):
         return self.shown(super().get(request, *args, **kwargs))
 
     def put(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return fault_in(request) or self.shown(super().put(request, *args, **kwargs))
+        if fault := fault_in(request):
+            return fault
+        answer = self.shown(super().put(request, *args, **kwargs))
+        if answer.status_code == 200:
+            audit("oauth.client_changed", target=kwargs["client_id"], request=request)
+        return answer
+
+    def delete(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        answer: HttpResponse = super().delete(request, *args, **kwargs)
+        if answer.status_code == 204:
+            audit("oauth.client_removed", target=kwargs["client_id"], request=request)
+        return answer
 
     def shown(self, answer: HttpResponse) -> HttpResponse:
         if answer.status_code != 200:
@@ -137,9 +152,8 @@ def fault_in(request: HttpRequest) -> HttpResponse | None:
         return error(400, code, "Only authorization_code and refresh_token are offered.")
     if asked.get("response_types", ["code"]) != ["code"]:
         return error(400, code, "Only the response type code is offered.")
-    name = asked.get("client_name", "")
-    if not isinstance(name, str) or len(name) > MAX_NAME or not name.isprintable():
-        return error(400, code, f"client_name has at most {MAX_NAME} printable characters.")
+    if not isinstance(asked.get("client_name", ""), str):
+        return error(400, code, "client_name is a text.")
     uris = asked.get("redirect_uris")
     if not isinstance(uris, list) or not 1 <= len(uris) <= MAX_REDIRECT_URIS:
         return error(400, "invalid_redirect_uri", f"1 to {MAX_REDIRECT_URIS} redirect URIs.")
@@ -173,6 +187,8 @@ class Introspect(ForPrograms, IntrospectTokenView):
                 401, "invalid_token", "A service's token is needed.", WWW_Authenticate="Bearer"
             )
         answer: HttpResponse = self.get_token_response(request.POST.get("token"))
+        if answer.status_code == 200 and principal_of(request.POST["token"]) is None:
+            return JsonResponse({"active": False})
         return answer
 
 

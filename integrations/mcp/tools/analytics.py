@@ -8,7 +8,8 @@ from pydantic import ConfigDict, Field
 
 from integrations.mcp.principal import Principal
 from integrations.mcp.registry import tool
-from integrations.mcp.schemas import MAYBE_TEXT, TEXT, TIME, Input, Schema, array, obj
+from integrations.mcp.schemas import MAYBE_TEXT, TEXT, TIME, UNTRUSTED, Input, Schema, array, obj
+from integrations.mcp.tools.orders import sees_customers
 from store_modules.analytics import customers, reports
 from store_modules.analytics.views import COST, asked, without_costs
 from storeplatform.kernel.errors import Refusal
@@ -25,6 +26,7 @@ MAKERS = {
 FIGURES: Schema = {
     "type": "object",
     "description": "Counts, amounts in the answer's currency as texts, and rates from 0 to 1.",
+    "properties": {"name": UNTRUSTED},
     "additionalProperties": {"type": ["string", "integer", "number", "boolean", "null", "object"]},
 }
 PERIOD: dict[str, Schema] = {
@@ -125,9 +127,9 @@ def get_analytics_top(principal: Principal, given: Top) -> dict[str, Any]:
         chosen = given.model_copy(update={"metric": "customers"})
         body, heading = report(principal, chosen, "month")
         rows = body["topCustomers"]
-        if "customers:read" not in principal.scopes:
+        if not sees_customers(principal):
             rows = [{**row, "customerId": None, "name": None} for row in rows]
-            note = "Names need the scope customers:read."
+            note = "Names need the scope customers:read, and a role that may see customers."
     else:
         body, heading = report(principal, given, "month")
         rows = body[PARTS[given.dimension]]

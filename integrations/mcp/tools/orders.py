@@ -115,6 +115,8 @@ def private(principal: Principal, row: dict[str, Any]) -> dict[str, Any]:
     for name in ("address", "landmark", "notes", "internal_notes"):
         if name in row:
             row[name] = None
+    for line in row.get("items", []):
+        line["note"] = None
     return row
 
 
@@ -377,7 +379,8 @@ class NewNote(Keyed):
 
 @tool(
     "Add a note to an order",
-    "Adds a line to the order's internal notes, which only the store sees.",
+    "Adds a line to the order's internal notes, which only the store sees. They are shown with "
+    "customers:read.",
     scopes="orders:write",
     input=NewNote,
     output=obj(id=ID, internal_notes=UNTRUSTED),
@@ -389,7 +392,8 @@ def add_order_note(principal: Principal, given: NewNote) -> dict[str, Any]:
     if len(kept) > 2000:
         raise Refusal("validation_error", "The order's notes are full.", text=["Too long."])
     changed = editing.edit_order(principal.actor, given.id, {"internal_notes": kept})
-    return {"id": str(changed.pk), "internal_notes": changed.internal_notes}
+    shown = changed.internal_notes if sees_customers(principal) else None
+    return {"id": str(changed.pk), "internal_notes": shown}
 
 
 class Refund(Keyed):

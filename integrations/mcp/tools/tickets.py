@@ -1,5 +1,6 @@
 """Support tickets: found, read, opened, answered, changed."""
 
+from itertools import accumulate
 from typing import Any, Literal
 from uuid import UUID
 
@@ -41,7 +42,7 @@ CategoryName = Literal[
     "orders", "inventory", "delivery", "payment", "billing", "technical", "account", "other"
 ]
 ASSIGNEE = "A member's id, me or none."
-MOST_COMMENTS = 100
+MOST_COMMENTS, MOST_TEXT = 100, 100_000  # bytes of the comments together
 SUMMARY = obj(
     id=ID, number=TEXT, subject=UNTRUSTED, status=TEXT, priority=TEXT, category=TEXT,
     assigned_user_id=MAYBE_ID, order_id=MAYBE_ID, customer_id=MAYBE_ID, due_at=MAYBE_TIME,
@@ -105,8 +106,8 @@ class OneTicket(Input):
 
 @tool(
     "Ticket",
-    f"One ticket by id or number with its last {MOST_COMMENTS} comments, oldest first, and the "
-    "version that update_ticket needs.",
+    f"One ticket by id or number with its last {MOST_COMMENTS} comments, fewer when they are long, "
+    "oldest first, and the version that update_ticket needs.",
     scopes="tickets:read",
     input=OneTicket,
     output=TICKET,
@@ -127,7 +128,9 @@ def ticket_of(principal: Principal, **where: Any) -> dict[str, Any]:
     row = found[0][0]
     comments = TicketComment.objects.of(actor.store_id).filter(ticket=row["id"]).order_by("-id")
     latest = rows_of(CommentSerializer, actor, comments[:MOST_COMMENTS])
-    row["comments"] = [one for (one,) in latest][::-1]
+    lengths = accumulate(len(one["body"].encode()) for (one,) in latest)
+    fitting = [one for (one,), length in zip(latest, lengths, strict=True) if length <= MOST_TEXT]
+    row["comments"] = fitting[::-1]
     answer: dict[str, Any] = project(TICKET, row, actor.store.currency_code)
     return answer
 

@@ -1,0 +1,94 @@
+"""The pages for people in a real browser: a merchant signs in, lets an agent in, ends it."""
+
+import os
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from integrations.mcp.oauth.models import Agent, Grant
+from store_modules.stores.models import Store
+from tests.browser import Browser
+from tests.factories import a_member, a_store
+from tests.mcp.agents import an_application
+from tests.mcp.people import PASSWORD
+from tests.mcp.test_oauth import CHALLENGE
+from tests.servers import until
+
+EVERYTHING = (
+    "store:read catalog:read orders:read customers:read catalog:write orders:write messaging:write"
+)
+
+
+@pytest.fixture
+def chromium():
+    running = Browser()
+    yield running
+    running.close_windows()
+    running.stop()
+
+
+def keep(window, name):
+    """What a window shows, in the folder SCREENSHOTS when that is set."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        window.shot(Path(folder) / f"{name}.png")
+
+
+def sign_in(window, user):
+    window.type("#login", user.email)
+    window.type("#password", PASSWORD)
+    window.press("Enter")
+
+
+def link(server, client, callback, **values):
+    query = {
+        "response_type": "code",
+        "client_id": client.client_id,
+        "redirect_uri": callback,
+        "code_challenge": CHALLENGE,
+        "code_challenge_method": "S256",
+        "state": "xyz",
+        "scope": EVERYTHING,
+    } | values
+    return f"{server.url}/api/v1/oauth/authorize?{urlencode(query)}"
+
+
+@pytest.mark.parametrize(("language", "width"), [("en", 1280), ("ar", 390)])
+def test_a_merchant_signs_in_lets_an_agent_in_and_ends_it(server, shop, chromium, language, width):
+    second = a_store()
+    Store.objects.filter(pk=second.pk).update(name="متجر البصرة")
+    a_member(second, user=shop.owner, role="store_owner")
+    callback = f"http://127.0.0.1:{server.port}/agents"  # another origin, where a page is
+    client = an_application(name="Desk helper", redirect_uris=callback)
+    window = chromium.window(
+        "shop", link(server, client, callback), width=width, height=844, language=language
+    )
+    keep(window, f"sign-in-{language}-{width}")
+    sign_in(window, shop.owner)
+    window.see(".client", "Desk helper")
+    keep(window, f"consent-{language}-{width}")
+    assert window.look("document.documentElement.scrollWidth <= innerWidth")
+    assert window.look("document.dir") == ("rtl" if language == "ar" else "ltr")
+    window.click(f"input[name=store][value='{shop.pk}']")
+    window.click("input[name=grant][value='messaging:write']")
+    window.click("button.go")
+    window.see("#login")  # the other origin knows nobody
+    assert "code%3D" in window.look("location.search")
+    window = chromium.window(
+        "own", f"{server.url}/agents", width=width, height=844, language=language
+    )
+    sign_in(window, shop.owner)
+    window.see(".agent .client", "Desk helper")
+    keep(window, f"connected-{language}-{width}")
+    assert window.look("document.documentElement.scrollWidth <= innerWidth")
+    window.click("button.stop")
+    until(lambda: Agent.objects.get().revoked_at)
+
+    assert [one for one in window.faults if "favicon" not in one] == []
+    agent = Agent.objects.get()
+    assert agent.store_id == shop.pk
+    assert "orders:write" in agent.scopes
+    assert "messaging:write" not in agent.scopes
+    assert agent.revoked_at
+    assert not Grant.objects.exists()
