@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,9 @@ SECRETS = (
 @contextmanager
 def production(**settings: str) -> Iterator[LocalServers]:
     """Throw-away servers, and this process's environment made for them."""
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit("The benchmark was ended.")
+    )  # and its servers
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, LocalServers(Path(folder)) as own:
         os.environ |= {
             "APP_ENV": "production",
