@@ -83,7 +83,9 @@ class Worker:
 
     def keep(self) -> None:
         while not self.stopping.is_set():
-            self.process = subprocess.Popen([sys.executable, str(ROOT / "manage.py"), "work"])
+            self.process = subprocess.Popen(
+                ["nice", "-n", "5", sys.executable, str(ROOT / "manage.py"), "work"]
+            )  # requests come first
             self.process.wait()
             self.stopping.wait(1)
 
