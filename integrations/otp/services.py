@@ -28,7 +28,7 @@ from storeplatform.kernel.errors import (
     Unavailable,
 )
 from storeplatform.kernel.ids import first_of
-from storeplatform.kernel.phones import country_of
+from storeplatform.kernel.phones import DIGITS, country_of
 from storeplatform.kernel.providers import Uncertain, reference_of
 from storeplatform.kernel.tenancy import Actor
 
@@ -224,6 +224,7 @@ def spend_attempt(store_id: UUID, phone: str, code: str) -> UUID:
     """Compare a code with the live one of the phone. A try is taken before the comparison, so that
     parallel guesses are counted, and given back to who knows the code: call it outside any
     transaction. Returns the challenge to `consume`."""
+    code = code.translate(DIGITS)
     hashes = keyed_hashes("OTP_KEY", b"phone|" + phone.encode())
     now = timezone.now()
     with prepared() as cursor:
