@@ -56,7 +56,7 @@ def start_servers(config):
     if "TEST_DATABASE_URL" in os.environ:  # of any version of PostgreSQL
         migrate()
     elif kept.exists():
-        tool("psql", "-q", "-v", "ON_ERROR_STOP=1", "-f", kept, template_url())
+        load(kept, template_url())
     else:
         migrate()
         keep(kept)
@@ -77,8 +77,23 @@ def keep(path):
     for former in path.parent.glob("template-*"):
         former.unlink(missing_ok=True)
     made = path.with_suffix(f".{os.getpid()}")  # another run may be making it too
-    tool("pg_dump", "--no-owner", "-f", made, template_url())
+    dump(made)
     made.rename(path)
+
+
+def fill(database_url):
+    """An empty database of another server gets what the template has."""
+    with tempfile.NamedTemporaryFile(suffix=".sql") as file:
+        dump(file.name)
+        load(file.name, database_url)
+
+
+def dump(path):
+    tool("pg_dump", "--no-owner", "-f", path, template_url())
+
+
+def load(path, database_url):
+    tool("psql", "-q", "-v", "ON_ERROR_STOP=1", "-f", path, database_url)
 
 
 def template_url():

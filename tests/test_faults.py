@@ -14,6 +14,7 @@ import pytest
 
 from storeplatform.local_servers import LocalServers
 from tests.servers import ROOT, RunningServer
+from tests.servers_plugin import fill
 
 
 @pytest.fixture
@@ -32,14 +33,14 @@ def server(servers):
         "STATE_DIR": str(servers.state_dir),
         "RATE_LIMITS": "on",
     }
-    for command in (["migrate", "-v0"], ["load_geography", "-v0"], ["create_demo"]):
-        subprocess.run(
-            [sys.executable, "manage.py", *command],
-            cwd=ROOT,
-            env=os.environ | environment,
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
+    fill(servers.database_url)
+    subprocess.run(
+        [sys.executable, "manage.py", "create_demo"],
+        cwd=ROOT,
+        env=os.environ | environment,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     running = RunningServer(workers=1, **environment)
     yield running
     running.stop()
