@@ -10,7 +10,8 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
-from django.views.decorators.http import require_safe
+
+from storeplatform.kernel.methods import reading_only
 
 Page = Callable[[HttpRequest], HttpResponseBase]
 
@@ -32,13 +33,13 @@ strict: Callable[[Page], Page] = csp(
 )
 
 
-@require_safe
+@reading_only
 @strict
 def inbox(request: HttpRequest) -> HttpResponse:
     return render(request, "chat/inbox.html")
 
 
-@require_safe
+@reading_only
 def widget(request: HttpRequest) -> HttpResponse:
     """The script that stores put on their pages, under an address that stays."""
     response = HttpResponse(WIDGET.read_bytes(), content_type="text/javascript; charset=utf-8")
@@ -75,7 +76,7 @@ TEXTS: dict[str, dict[str, str]] = {
 }
 
 
-@require_safe
+@reading_only
 @strict
 def demo_shop(request: HttpRequest) -> HttpResponse:
     """A page with the widget on it, for development: of the demo store, or of `?key=`."""

@@ -39,11 +39,8 @@ def index(request: HttpRequest) -> HttpResponse:
     return render(request, "problems/index.html", {"problems": catalogue().values()})
 
 
+@reading_only
 def page(request: HttpRequest, code: str) -> HttpResponse:
-    return reading_only(lambda request: explain(request, code))(request)
-
-
-def explain(request: HttpRequest, code: str) -> HttpResponse:
     if code not in catalogue():
         raise Http404
     return render(request, "problems/page.html", {"problem": catalogue()[code]})

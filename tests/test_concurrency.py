@@ -4,6 +4,8 @@
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from io import BytesIO, StringIO
 from uuid import UUID, uuid4
 
@@ -11,7 +13,9 @@ import httpx
 import pytest
 from django.conf import settings
 from django.core.management import call_command
+from django.db import connection, transaction
 from django.db.models import Sum
+from django.utils import timezone
 from PIL import Image
 
 from integrations.api_keys.models import ApiKey
@@ -28,6 +32,8 @@ from store_modules.orders.models import Order, OrderItem, OrderPayment
 from store_modules.printing.models import PrintTemplate
 from store_modules.purchasing.models import Attachment, PurchaseReceipt
 from store_modules.shipping.models import PackageSize
+from store_modules.stores.models import StoreSettings
+from storeplatform.kernel.errors import TooMany
 from tests.clients import actor_of_store, client_of, key_client_of
 from tests.factories import a_product, a_store, an_area, an_order_body
 from tests.fakes import sign
@@ -127,6 +133,52 @@ def test_one_code_used_by_twenty_requests_makes_one_order(client, shop):
     assert Order.objects.count() == 1
     assert OtpChallenge.objects.get().order_id == Order.objects.get().pk
     invariants_hold()
+
+
+def test_parallel_guesses_stay_within_the_tries_of_an_hour(client, shop):
+    product = a_product(shop, quantity=100)
+    phone = "+9647701234567"
+    body = an_order_body(shop, (product, 1), customer={"name": "Sara", "primaryPhone": phone})
+    for tries, minutes in ((5, 4), (4, 2)):
+        otp.send_code(actor_of_store(shop), phone, channel="sms", customer_ip=None)
+        before = timezone.now() - timedelta(minutes=minutes)
+        OtpChallenge.objects.filter(attempts=0).update(attempts=tries, created_at=before)
+    sent = otp.send_code(actor_of_store(shop), phone, channel="sms", customer_ip=None)
+    wrong = body | {"otpCode": f"{(int(sent.code) + 1) % 10**6:06d}"}
+
+    with ThreadPoolExecutor(1) as beside:
+        with transaction.atomic():  # so that all of them wait for the row at once
+            OtpChallenge.objects.select_for_update().get(pk=sent.challenge.pk)
+            waiting = beside.submit(
+                at_once, 20, lambda _: client.post("/orders/storefront", json=wrong)
+            )
+            time.sleep(2)
+        answers = waiting.result()
+
+    assert sorted(answer.json()["code"] for answer in answers) == (
+        ["otp_invalid"] + ["otp_locked"] * 19
+    )
+    assert OtpChallenge.objects.aggregate(n=Sum("attempts"))["n"] == 10
+
+
+def test_parallel_codes_to_many_phones_stay_within_the_daily_cap(shop, settings):
+    settings.RATE_LIMITS = "on"
+    StoreSettings.objects.filter(store=shop).update(otp_daily_cap=5)
+    actor = actor_of_store(shop)
+
+    def send(place):
+        phone = f"+9647701000{place:03d}"
+        try:
+            return otp.send_code(actor, phone, channel="sms", customer_ip=None).status
+        except TooMany as refused:
+            return refused.code
+        finally:
+            connection.close()
+
+    answers = at_once(20, send)
+
+    assert sorted(answers) == ["otp_rate_limited"] * 15 + ["sent"] * 5
+    assert OtpChallenge.objects.count() == 5
 
 
 def test_crossed_items_never_deadlock_a_client(client, shop):

@@ -28,7 +28,7 @@ from storeplatform.kernel.errors import (
     Unavailable,
 )
 from storeplatform.kernel.ids import first_of
-from storeplatform.kernel.phones import country_of
+from storeplatform.kernel.phones import DIGITS, country_of
 from storeplatform.kernel.providers import Uncertain, reference_of
 from storeplatform.kernel.tenancy import Actor
 
@@ -76,7 +76,7 @@ def send_code(
     if country_of(phone) not in trade.otp_countries:
         raise Denied("country_not_allowed", "Codes are not sent to this country.")
     with transaction.atomic():
-        lock_phone(phone)
+        lock_sending(actor.store_id, phone)
         refuse_over(limits_of(actor, phone, customer_ip, trade.otp_daily_cap))
         challenge = new_challenge(actor, phone, customer_ip)
     code = code_of(challenge, phone)
@@ -122,15 +122,19 @@ def note_delivery(challenge_id: UUID, status: str) -> bool:
     return True
 
 
-def lock_phone(phone: str) -> None:
-    """Two sends to one phone count each other, whichever store they come from."""
-    number = int.from_bytes(hmac.digest(b"otp-lock", phone.encode(), "sha256")[:8], signed=True)
+def lock_sending(store_id: UUID, phone: str) -> None:
+    """Two sends to one phone count each other, whichever store they come from; and two of one
+    store, whichever phones they go to. Always the phone first."""
+    numbers = [
+        int.from_bytes(hmac.digest(b"otp-lock", name.encode(), "sha256")[:8], signed=True)
+        for name in (phone, str(store_id))
+    ]
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [number])
+        cursor.execute("SELECT pg_advisory_xact_lock(%s), pg_advisory_xact_lock(%s)", numbers)
 
 
 def limits_of(actor: Actor, phone: str, customer_ip: str | None, daily_cap: int) -> list[Limit]:
-    everywhere = {"phone_hash": phone_key(phone)}
+    everywhere = {"phone_hash": keyed_hashes("OTP_KEY", b"phone|" + phone.encode())}
     here = everywhere | {"store_id": actor.store_id}
     limits = [
         Limit(1, RESEND_AFTER, here),
@@ -154,7 +158,7 @@ def refuse_over(limits: Sequence[Limit]) -> None:
         fullest.append(
             "(SELECT created_at FROM otp_otpchallenge"  # noqa: S608  # our own columns
             " WHERE voided_at IS NULL AND created_at > %s"
-            f" AND {' AND '.join(f'{column} = %s' for column in limit.where)}"
+            f" AND {' AND '.join(condition_on(*picked) for picked in limit.where.items())}"
             " ORDER BY created_at DESC LIMIT 1 OFFSET %s)"
         )
         values += [now - limit.within, *limit.where.values(), limit.most - 1]
@@ -165,6 +169,10 @@ def refuse_over(limits: Sequence[Limit]) -> None:
     if ends and settings.RATE_LIMITS == "on":
         wait = int((max(ends) - now).total_seconds()) + 1
         raise TooMany("otp_rate_limited", "Too many codes were sent; wait.", retry_after=wait)
+
+
+def condition_on(column: str, value: Any) -> str:
+    return f"{column} = ANY(%s)" if isinstance(value, list) else f"{column} = %s"
 
 
 def new_challenge(actor: Actor, phone: str, customer_ip: str | None) -> OtpChallenge:
@@ -196,14 +204,16 @@ def code_of(challenge: OtpChallenge, phone: str) -> str:
     return derive_code(key, challenge.store_id, phone, challenge.purpose, challenge.id)
 
 
-# Takes a try of the phone's live code, unless its tries or those of the hour are over.
+# Takes a try of the phone's live code, unless its tries or those of the hour are over. A statement
+# that waited for the row reads its tries anew but not those of a sum, so the sum leaves it out.
 TAKE_TRY = """
 UPDATE otp_otpchallenge AS live SET attempts = attempts + 1
 WHERE store_id = %(store)s AND phone_hash = ANY(%(hashes)s) AND purpose = %(purpose)s
   AND voided_at IS NULL AND superseded_at IS NULL AND consumed_at IS NULL
   AND expires_at > %(now)s AND attempts < %(most)s
-  AND (SELECT COALESCE(sum(one.attempts), 0) FROM otp_otpchallenge one
-       WHERE one.store_id = %(store)s AND one.phone_hash = ANY(%(hashes)s)
+  AND live.attempts + (
+       SELECT COALESCE(sum(one.attempts), 0) FROM otp_otpchallenge one
+       WHERE one.store_id = %(store)s AND one.phone_hash = ANY(%(hashes)s) AND one.id <> live.id
          AND one.purpose = %(purpose)s AND one.voided_at IS NULL AND one.created_at > %(since)s)
       < %(most_an_hour)s
 RETURNING id, key_version, attempts
@@ -214,6 +224,7 @@ def spend_attempt(store_id: UUID, phone: str, code: str) -> UUID:
     """Compare a code with the live one of the phone. A try is taken before the comparison, so that
     parallel guesses are counted, and given back to who knows the code: call it outside any
     transaction. Returns the challenge to `consume`."""
+    code = code.translate(DIGITS)
     hashes = keyed_hashes("OTP_KEY", b"phone|" + phone.encode())
     now = timezone.now()
     with prepared() as cursor:

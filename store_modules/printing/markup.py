@@ -29,6 +29,7 @@ PERCENT = range(101)
 MAX_BLOCKS = 20_000
 MAX_CODE = 200  # characters
 MAX_CODES = 200  # on a page
+LETTERS_A_CODE = 200
 MAX_DEPTH = 10  # of tables in tables
 
 
@@ -207,6 +208,22 @@ def read(source: str) -> list[Block]:
     reader.feed(source)
     reader.close()
     return reader.blocks
+
+
+def size_in_letters(blocks: Iterable[Block]) -> int:
+    """How much there is to set: letters, and what takes as long as so many letters."""
+    size = 0
+    for block in blocks:
+        match block:
+            case Text():
+                size += 1 + len(block.text)
+            case Table():
+                size += sum(1 + size_in_letters(cell.blocks) for row in block.rows for cell in row)
+            case Code():
+                size += LETTERS_A_CODE
+            case _:
+                size += 1
+    return size
 
 
 def codes_of(blocks: Iterable[Block]) -> Iterator[str]:

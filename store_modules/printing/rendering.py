@@ -71,6 +71,7 @@ LEFT_TO_RIGHT = "\u200e"  # a mark that keeps a number's sign before it among Ar
 MAX_LOOPS = 10_000
 MAX_WORK = 500_000  # a name looked up is 1, a filter the product of its operands' lengths
 MAX_DIGITS = 30
+MAX_LETTERS = 300_000  # in a document: to set them takes seconds
 
 
 class Frugal(RenderContext):
@@ -287,6 +288,20 @@ def chosen(store_id: Any, kind: str, language: str | None, paper: str | None) ->
     if row is not None and language in (None, row.language) and paper in (None, row.paper):
         return design_of(row)
     return built_in(kind, language or "ar", paper)
+
+
+def pages_of(
+    design: Design, orders: Iterable[Mapping[str, Any]], store: Mapping[str, Any], zone: str
+) -> list[list[markup.Block]]:
+    """A page for each order. Raises Refusal when they are too much for one document."""
+    pages, size = [], 0
+    for order in orders:
+        page = page_of(design, order, store, zone)
+        size += markup.size_in_letters(page)
+        if size > MAX_LETTERS:
+            raise refuse(1, "It makes too long a document.")
+        pages.append(page)
+    return pages
 
 
 def page_of(

@@ -45,7 +45,7 @@ class Printing:
             raise Refusal("not_found", message, ids=[f"{pk}: {message}" for pk in missing])
         facts = self.actor.store
         store = letterhead(self.actor)
-        pages = [rendering.page_of(design, orders[pk], store, facts.timezone) for pk in ids]
+        pages = rendering.pages_of(design, (orders[pk] for pk in ids), store, facts.timezone)
         if form == "pdf":
             from store_modules.printing.pdf import as_pdf  # a quarter of a second at each start
 

@@ -2,19 +2,23 @@
 
 from collections.abc import Callable
 from functools import wraps
+from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.views.decorators.csrf import csrf_exempt
 
 from storeplatform.kernel.problems import problem
 
-View = Callable[[HttpRequest], HttpResponse]
+View = Callable[..., HttpResponseBase]
 
 
 def reading_only(view: View) -> View:
+    @csrf_exempt  # nothing is written, and the refusal is a problem
     @wraps(view)
-    def checked(request: HttpRequest) -> HttpResponse:
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method in ("GET", "HEAD"):
-            return view(request)
+            return view(request, *args, **kwargs)
         title = f"{request.method} is not answered here."
         return problem(request, 405, "method_not_allowed", title, headers={"Allow": "GET, HEAD"})
 

@@ -163,6 +163,31 @@ def test_sending_is_limited_per_phone(key, store):
     assert 1 <= int(second["Retry-After"]) <= 61
 
 
+@pytest.mark.parametrize("zero", ["\u0660", "\u06f0"])  # Arabic and Persian
+def test_a_code_may_be_typed_in_the_digits_of_the_customers_keyboard(key, store, zero):
+    key.post(SEND, {"phone": PHONE})
+    typed = "".join(chr(ord(zero) + int(digit)) for digit in last_code())
+
+    made = key.post(STOREFRONT, body_for(store) | {"otpCode": typed})
+
+    assert made.status_code == 201
+
+
+def test_a_new_hashing_key_forgets_no_limit_and_no_code(key, store, settings):
+    body = body_for(store)
+    (version, former), *_ = settings.KEYS["OTP_KEY"].items()
+    key.post(SEND, {"phone": PHONE})
+    settings.KEYS = settings.KEYS | {
+        "OTP_KEY": {version + 1: b"another-otp-key-32-bytes-long-000", version: former}
+    }
+
+    again = key.post(SEND, {"phone": PHONE})
+    made = key.post(STOREFRONT, body | {"otpCode": last_code()})
+
+    assert again.status_code == 429
+    assert made.status_code == 201
+
+
 def test_the_answer_is_the_same_for_known_and_unknown_phones(key, store):
     Customer.objects.create(store=store, name="Known", primary_phone=PHONE, currency_code="IQD")
 

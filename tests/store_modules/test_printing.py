@@ -130,6 +130,25 @@ def test_a_template_that_takes_too_much_is_refused_soon(api, order, body):
     assert time.process_time() - began < 3
 
 
+@pytest.mark.parametrize(
+    "body", ["<p>" + "{{ order.notes }}" * 10, "<qr value='x'>" * 150, "<hr>" * 15_000]
+)
+def test_a_template_that_is_too_much_for_many_orders_is_refused_soon(api, key, store, body):
+    a_template(api, type="ShippingLabel", body=body)
+    product = a_product(store, quantity=1000)
+    bodies = [an_order_body(store, (product, 1), notes="A" * 2000) for _ in range(25)]
+    made = key.post("/orders/bulk", {"orders": bodies}).json()
+    ids = [row["order"]["id"] for row in made["results"]]
+    began = time.process_time()
+
+    many = key.post("/orders/labels", {"ids": ids})
+
+    assert many.status_code == 400, len(many.content)
+    assert many.json()["code"] == "invalid_template"
+    assert many.json()["errors"] == {"body": ["Line 1: It makes too long a document."]}
+    assert time.process_time() - began < 5
+
+
 def test_odd_numbers_in_a_template_stay_as_they_are(api, order):
     body = (
         "<p>{{ '1e999999999' | money }} {% for a in (1..order.itemsCount) %}{{ a }}{% endfor %}</p>"
