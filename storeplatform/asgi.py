@@ -10,7 +10,7 @@ from typing import Any
 from channels.routing import URLRouter
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
-from django.urls import get_resolver, re_path
+from django.urls import re_path
 
 from chat.signalr.server import HubServer
 from chat.signalr.settings import Settings
@@ -25,7 +25,7 @@ wsgi = get_wsgi_application()
 from chat.hub import HUBS  # noqa: E402  # it has models, so Django must be set up
 from storeplatform.kernel import metrics  # noqa: E402
 
-assert get_resolver().url_patterns  # loads the views now, not with the first request
+import_module(settings.ROOT_URLCONF)  # the views, now and not with the first request
 numbers: dict[str, Any] = settings.HUB
 hub_settings = Settings(
     origins=tuple(settings.CORS_ALLOWED_ORIGINS),

@@ -1,18 +1,23 @@
 """The front: bounded input, patience with slow clients, an orderly stop."""
 
+import ctypes
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 import uvicorn
 
+from storeplatform.kernel import memory
 from storeplatform.serving import Front, Limits, Protocol
 from tests.clients import key_client_of
 from tests.factories import a_store
-from tests.servers import RunningServer
+from tests.servers import ROOT, RunningServer
 
 LIMITS = Limits(body=1000, bulk_body=5000, body_seconds=0.5, waiting=2, waiting_seconds=0.3)
 
@@ -259,3 +264,35 @@ def test_what_is_no_http_is_a_problem(parallel):
 
     assert answer.startswith(b"HTTP/1.1 400")
     assert b"application/problem+json" in answer
+
+
+def test_a_worker_loads_its_views_at_once_and_the_agents_server_when_one_calls():
+    code = (
+        "import sys, storeplatform.asgi as app\n"
+        "print('store_modules.orders.views' in sys.modules, 'mcp' in sys.modules)\n"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+
+    assert loaded.stdout.split() == ["True", "False"], loaded.stderr
+
+
+def test_free_memory_goes_back_to_the_system():
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    libc.free.argtypes = [ctypes.c_void_p]
+    blocks = [libc.malloc(60_000) for _ in range(1000)]  # below what is mapped by itself
+    for block in blocks:
+        ctypes.memset(block, 1, 60_000)
+    last = libc.malloc(60_000)  # keeps the top of the heap in use
+    for block in blocks:
+        libc.free(block)
+    before = resident()
+
+    memory.trim()
+
+    libc.free(last)
+    assert before - resident() > 30_000_000
+
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096

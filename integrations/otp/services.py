@@ -64,6 +64,11 @@ def phone_key(phone: str) -> str:
     return keyed_hash("OTP_KEY", b"phone|" + phone.encode())
 
 
+def phone_keys(phone: str) -> list[str]:
+    """Under every key that still holds, for look-ups."""
+    return keyed_hashes("OTP_KEY", b"phone|" + phone.encode())
+
+
 def send_code(
     actor: Actor, phone: str, *, channel: str, customer_ip: str | None, locale: str | None = None
 ) -> Sent:
@@ -134,7 +139,7 @@ def lock_sending(store_id: UUID, phone: str) -> None:
 
 
 def limits_of(actor: Actor, phone: str, customer_ip: str | None, daily_cap: int) -> list[Limit]:
-    everywhere = {"phone_hash": keyed_hashes("OTP_KEY", b"phone|" + phone.encode())}
+    everywhere = {"phone_hash": phone_keys(phone)}
     here = everywhere | {"store_id": actor.store_id}
     limits = [
         Limit(1, RESEND_AFTER, here),
@@ -179,7 +184,7 @@ def new_challenge(actor: Actor, phone: str, customer_ip: str | None) -> OtpChall
     now = timezone.now()
     OtpChallenge.objects.filter(
         store_id=actor.store_id,
-        phone_hash__in=keyed_hashes("OTP_KEY", b"phone|" + phone.encode()),
+        phone_hash__in=phone_keys(phone),
         purpose=STOREFRONT_ORDER,
         superseded_at=None,
         voided_at=None,
@@ -225,14 +230,14 @@ def spend_attempt(store_id: UUID, phone: str, code: str) -> UUID:
     parallel guesses are counted, and given back to who knows the code: call it outside any
     transaction. Returns the challenge to `consume`."""
     code = code.translate(DIGITS)
-    hashes = keyed_hashes("OTP_KEY", b"phone|" + phone.encode())
+    hashes = phone_keys(phone)
     now = timezone.now()
     with prepared() as cursor:
         cursor.execute(
             TAKE_TRY,
             {
                 "store": store_id,
-                "hashes": list(hashes),
+                "hashes": hashes,
                 "purpose": STOREFRONT_ORDER,
                 "now": now,
                 "since": now - HOUR - LIFE,
