@@ -121,9 +121,9 @@ class Gateway:
         given = headers.get(b"x-request-id", b"")
         request_id = given.decode() if REQUEST_ID.fullmatch(given) else f"req_{uuid7().hex}"
         answer = Sending(send, request_id, own_origin(headers))
-        call: Call | None = None
         try:
             asked, call = await self.let_in(scope, headers, receive, request_id, started)
+            answer.call = call
             structlog.contextvars.bind_contextvars(request_id=request_id)
             assert self.manager is not None
             inner = {**scope, "headers": clean, "agent_call": call}
@@ -134,16 +134,15 @@ class Gateway:
             log.exception("gateway_failed", request_id=request_id)
             if not answer.status:
                 await answer.refuse(Answered(500, "internal_error", "The server failed to answer."))
-        if call is not None and not call.recorded:
-            await on_thread(lambda: audit.record(call, outcome_of(answer.status)))
+        await answer.record()  # of those who left before they were answered
         seconds = time.perf_counter() - started
         known = scope["method"] if scope["method"] in METHODS else "other"
         metrics.answered(known, settings.MCP_PATH.removeprefix("/"), answer.status, seconds)
         log.info(
             "agent_request",
             request_id=request_id,
-            method=call.method if call else None,
-            tool=call.name if call else None,
+            method=answer.call.method if answer.call else None,
+            tool=answer.call.name if answer.call else None,
             status=answer.status,
             ms=round(seconds * 1000, 1),
         )
@@ -358,10 +357,12 @@ def replay(body: bytes, receive: Receive) -> Receive:
 
 
 class Sending:
-    """The way out: headers of ours on every answer, the status remembered."""
+    """The way out: headers of ours on every answer, the status remembered, and the call's record
+    written before the caller hears anything."""
 
     def __init__(self, send: Send, request_id: str, origin: str) -> None:
         self.send, self.status = send, 0
+        self.call: Call | None = None
         self.own = [
             (b"x-request-id", request_id.encode()),
             (b"cache-control", b"no-store"),
@@ -377,11 +378,17 @@ class Sending:
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
+            await self.record(message["status"])
             self.status = message["status"]
             names = {name for name, _ in self.own}
             kept = [pair for pair in message.get("headers", []) if pair[0].lower() not in names]
             message = {**message, "headers": [*kept, *self.own]}
         await self.send(message)
+
+    async def record(self, status: int = 0) -> None:
+        call = self.call
+        if call is not None and not call.recorded:
+            await on_thread(lambda: audit.record(call, outcome_of(status)))
 
     async def refuse(self, refused: Answered) -> None:
         body = b""
