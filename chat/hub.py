@@ -21,9 +21,10 @@ from channels.db import database_sync_to_async
 from django.db import DatabaseError
 from redis.exceptions import RedisError
 
-from chat import feed, hub_tokens, services
+from chat import feed, hub_tokens, presence
 from chat.hub_tokens import BadToken, Principal
 from chat.models import Channel, Conversation, FeedEvent, Message
+from chat.reading import mark_read, note_delivery
 from chat.signalr.hub import Event, Hub, HubError, method
 from storeplatform.kernel.errors import Refusal
 from storeplatform.kernel.parsing import dumps
@@ -443,7 +444,10 @@ class StoreConversationsHub(FeedHub):
             return
         try:
             is_edge = await asyncio.to_thread(
-                note_presence, self.principal, self.connection.id, is_here=status == "online"
+                presence.note_presence,
+                self.principal,
+                self.connection.id,
+                is_here=status == "online",
             )
             if not (is_edge or is_news):
                 return
@@ -486,22 +490,6 @@ class StoreConversationsHub(FeedHub):
         return Event(row.type, primitives(feed.shown(row)))
 
 
-def note_presence(principal: Principal, connection_id: str, *, is_here: bool) -> bool:
-    """Keep who is here; whether no other connection of the principal is."""
-    from storeplatform.kernel import valkey
-
-    place = f"chat:present:{principal.store_id}:{principal.name}"
-    client = valkey.client()
-    at = datetime.now(UTC).timestamp()
-    client.zremrangebyscore(place, 0, at)
-    client.zrem(place, connection_id)
-    others = client.zcard(place)
-    if is_here:
-        client.zadd(place, {connection_id: at + AUTHORISED_FOR.total_seconds()})
-        client.expire(place, int(AUTHORISED_FOR.total_seconds()))
-    return not others
-
-
 def identifier(text: str) -> UUID:
     try:
         return UUID(text)
@@ -520,14 +508,14 @@ def find_conversation(actor: Actor, conversation_id: str) -> Conversation:
 
 
 def type_in(actor: Actor, conversation_id: str, is_typing: bool) -> None:
-    services.note_typing(actor, find_conversation(actor, conversation_id), is_typing=is_typing)
+    presence.note_typing(actor, find_conversation(actor, conversation_id), is_typing=is_typing)
 
 
 def read_in(actor: Actor, conversation_id: str, up_to: int, visible: bool) -> dict[str, Any]:
     conversation = find_conversation(actor, conversation_id)
     if not 0 <= up_to < 2**31:
         raise Refusal("validation_error", "A message's seq.")
-    return services.mark_read(actor, conversation.pk, up_to, visible=visible)
+    return mark_read(actor, conversation.pk, up_to, visible=visible)
 
 
 # The visitor's side
@@ -621,7 +609,7 @@ class WidgetChatHub(FeedHub):
         """What is written to a joined visitor has been delivered."""
         ids = [row.data["id"] for row in rows if row.type == "MessageSent"]
         if ids:
-            await in_database(services.note_delivery, Message.objects.filter(pk__in=ids))
+            await in_database(note_delivery, Message.objects.filter(pk__in=ids))
 
 
 def public(told: dict[str, Any]) -> dict[str, Any]:
