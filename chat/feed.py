@@ -1,7 +1,8 @@
-"""The durable feed: every change in commit order, and a wake-up for the hubs after the commit."""
+"""The durable feed: every change in commit order, and a wake-up for the hubs after the commit,
+which brings the new rows so that the hubs need not read them."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -38,7 +39,9 @@ SELECT %(store)s, head.before + event.place, event.type, event.conversation_id, 
 FROM head, ROWS FROM (jsonb_to_recordset(%(events)s::jsonb) AS
   (type text, conversation_id uuid, visitor_id uuid, data jsonb)) WITH ORDINALITY
   AS event (type, conversation_id, visitor_id, data, place)
+RETURNING seq, created_at
 """
+MOST_BROUGHT = 65_536  # characters; larger rows are read by who needs them
 
 
 def hub_url(hub: str) -> str:
@@ -73,14 +76,38 @@ def tell(store_id: UUID, *events: Told) -> None:
         cursor.execute(
             APPEND, {"store": store_id, "count": len(rows), "events": dumps(rows).decode()}
         )
+        numbered = sorted(cursor.fetchall())
+    told = [
+        row | {"seq": seq, "created_at": created_at}
+        for row, (seq, created_at) in zip(rows, numbered, strict=True)
+    ]
     visitors = {event.visitor_id for event in events if event.visitor_id}
-    transaction.on_commit(lambda: wake(store_id, visitors))
+    transaction.on_commit(lambda: wake(store_id, told, visitors))
 
 
-def wake(store_id: UUID, visitors: set[UUID]) -> None:
+def wake(store_id: UUID, told: list[dict[str, Any]], visitors: set[UUID]) -> None:
     """Tell the hubs that there is something new. If it is lost, they look every two seconds."""
-    groups = [(STORE_HUB, store_id), *((VISITOR_HUB, visitor_id) for visitor_id in visitors)]
-    publish(*(to_group(hub, str(group), {"wake": True}) for hub, group in groups))
+    rows = dumps(told).decode()
+    news = {"wake": True, "rows": rows} if len(rows) <= MOST_BROUGHT else {"wake": True}
+    publish(
+        to_group(STORE_HUB, str(store_id), news),
+        *(to_group(VISITOR_HUB, str(visitor_id), {"wake": True}) for visitor_id in visitors),
+    )
+
+
+def brought(store_id: UUID, rows: str) -> list[FeedEvent]:
+    """The rows that came with a wake-up."""
+    return [
+        FeedEvent(
+            store_id=store_id,
+            seq=row["seq"],
+            type=row["type"],
+            conversation_id=UUID(row["conversation_id"]) if row["conversation_id"] else None,
+            data=row["data"],
+            created_at=datetime.fromisoformat(row["created_at"]),
+        )
+        for row in orjson.loads(rows)
+    ]
 
 
 def publish(*messages: tuple[str, bytes]) -> None:

@@ -1,7 +1,7 @@
 """A hub whose groups are told what a part of the feed says.
 
 The feed is the truth and Valkey only a wake-up: a hub reads the rows behind each connection's
-cursor, at every wake-up and every two seconds besides.
+cursor, at every wake-up that does not bring just these, and every two seconds besides.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
+from uuid import UUID
 
 import msgpack
 import orjson
@@ -230,15 +231,22 @@ class FeedHub(Hub, ABC):
                 if hub_of(member).cursor is not None:
                     member.send_event(event)
             return
+        rows = feed.brought(UUID(group), message["rows"]) if message and "rows" in message else []
         with suppress(DatabaseError):  # the next look finds it
-            await cls.deliver(group, members)
+            await cls.deliver(group, members, rows)
 
     @classmethod
-    async def deliver(cls, group: str, members: "Collection[Connection]") -> None:
-        """Send each member the rows behind its cursor; every row is encoded once."""
+    async def deliver(
+        cls, group: str, members: "Collection[Connection]", brought: list[FeedEvent]
+    ) -> None:
+        """Send each member the rows behind its cursor; every row is encoded once. Those that were
+        brought are sent if nothing lies between."""
         while reading := [hub for hub in map(hub_of, members) if is_reading(hub)]:
             start = min(hub.cursor or 0 for hub in reading)
-            rows = await in_database(cls.rows, group, start)
+            if brought and brought[0].seq == start + 1:
+                rows = brought
+            else:
+                rows = await in_database(cls.rows, group, start)
             for row in rows:
                 event = cls.event(row)
                 for hub in reading:

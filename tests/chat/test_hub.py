@@ -10,8 +10,10 @@ from django.conf import settings
 from websockets.sync.client import connect as websocket
 
 from chat.models import Conversation, FeedEvent, Message
+from chat.signalr.fanout import to_group
 from storeplatform.kernel import valkey
 from storeplatform.kernel.models import AuditEvent
+from storeplatform.kernel.parsing import dumps
 from tests.clients import client_of, key_client_of, visitor_client_of
 from tests.factories import a_channel, a_member, a_store
 from tests.servers import RunningServer, at_once, until
@@ -155,6 +157,26 @@ def test_who_was_away_hears_what_was_missed_once_and_in_order(
     guest.post(f"/conversations/{talk}/messages", json={"text": "after"})
     texts = [heard(agent, "NewCustomerMessage")["data"]["text"] for _ in range(31)]
     assert texts == [*map(str, range(30)), "after"]
+
+
+def test_wake_ups_in_disorder_and_twice_change_nothing(connect, program, guest, shop):
+    agent = connect()
+    agent.invoke("JoinStore", token_of(program))
+    talk = begin(guest, "0")
+    last = FeedEvent.objects.filter(store=shop, type="NewCustomerMessage").get()
+
+    for seq in (last.seq, last.seq + 2, last.seq - 1):  # told, from the future, from the past
+        row = {name: getattr(last, name) for name in ("type", "conversation_id", "data")}
+        rows = dumps([row | {"seq": seq, "created_at": last.created_at}]).decode()
+        news = {"wake": True, "rows": rows}
+        valkey.client().publish(*to_group("store-conversations", str(shop.pk), news))
+    for number in range(1, 4):
+        guest.post(f"/conversations/{talk}/messages", json={"text": f"{number}"})
+
+    told = [heard(agent, "NewCustomerMessage") for _ in range(4)]
+    assert [event["data"]["text"] for event in told] == ["0", "1", "2", "3"]
+    kept = program.get("/chat/changes").json()["items"]
+    assert told == [event for event in kept if event["type"] == "NewCustomerMessage"]
 
 
 def test_too_much_to_replay_asks_for_reading_anew(connect, program, guest, shop):
