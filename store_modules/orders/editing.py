@@ -48,7 +48,7 @@ EDITABLE = {
     Status.PROCESSING: PLACE | NOTES | {"items", "package_size_id"},
     Status.SHIPPED: NOTES | {"address", "landmark", "delivery_lat", "delivery_lng"},
 }
-FINAL = {"internal_notes"}
+FINAL = {"internal_notes"}  # also of a parcel that a delivery company carries
 CARD = ("name", "primary_phone", "secondary_phone", "email")
 REPRICING = {
     "items", "payment_method", "delivery_fee", "delivery_fee_payer", "address_area_id",
@@ -70,7 +70,7 @@ def edit_order(actor: Actor, order_id: UUID, values: dict[str, Any]) -> Order:
     items = list(order.items.all())
     values = with_named_customer(actor.store_id, values)
     changed = {name: value for name, value in values.items() if differs(order, items, name, value)}
-    forbidden = sorted(changed.keys() - EDITABLE.get(Status(order.status), FINAL))
+    forbidden = sorted(changed.keys() - editable(order))
     if forbidden:
         raise Conflict(
             "not_editable",
@@ -101,6 +101,13 @@ def edit_order(actor: Actor, order_id: UUID, values: dict[str, Any]) -> Order:
     return order
 
 
+def editable(order: Order) -> set[str]:
+    """What may be changed of an order as it stands."""
+    if order.status == Status.SHIPPED and order.delivery_company_id:
+        return FINAL
+    return EDITABLE.get(Status(order.status), FINAL)
+
+
 def with_named_customer(store_id: UUID, values: dict[str, Any]) -> dict[str, Any]:
     """The customer's card in place of the id of one."""
     if "customer_id" not in values:
@@ -122,12 +129,18 @@ def differs(order: Order, items: list[OrderItem], name: str, value: Any) -> bool
             (row := present.get((line.get("sku") or "").upper())) is None
             or row.quantity != line["quantity"]
             or line.get("unit_price") not in (None, row.unit_price)
+            or line.get("name") not in (None, row.name)
+            or line.get("note") != row.note
             for line in value
         )
     if name == "customer":
-        return bool(
-            value["name"] != order.customer_name or value["primary_phone"] != order.customer_phone
-        )
+        present = {
+            "name": order.customer_name,
+            "primary_phone": order.customer_phone,
+            "secondary_phone": order.customer_secondary_phone,
+            "email": order.customer_email,
+        }
+        return any(value[name] != present[name] for name in CARD)
     if name == "address_area_id":
         return bool(value != order.area_id)
     if name == "address_province_code":
@@ -222,12 +235,14 @@ def replace_items(order: Order, kept: Mapping[str, OrderItem], priced: Quote) ->
     rows = item_rows(order, priced)
     gone = dict(kept)
     for row in rows:
-        if before := gone.pop(row.sku.upper(), None):
+        if before := kept.get(row.sku.upper()):
             row.pk = before.pk
             if row.unit_price == before.unit_price:
                 row.price_source = before.price_source
-            row.quantity_reserved = before.quantity_reserved
             row.unit_cost = before.unit_cost
+            if row.inventory_item_id or not before.quantity_reserved:
+                row.quantity_reserved = before.quantity_reserved
+                del gone[row.sku.upper()]  # else not tracked any more: its reservation goes back
     if order.status in HOLDING:
         move_reservations(rows, gone.values())
     order.items.all().delete()

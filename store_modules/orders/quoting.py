@@ -368,7 +368,7 @@ def discounted(
                 max(0, buyer.orders - (1 if but_order else 0)), frozenset(buyer.tags)
             )
             if buyer
-            else pricing.Customer(),
+            else pricing.Customer(is_anonymous=phone is None),
             channel=channel,
         )
     except pricing.CodeRefused as refused:
