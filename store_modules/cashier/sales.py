@@ -522,7 +522,8 @@ def note_of(order: Order, method: str) -> Decimal:
         return ZERO
     trade = StoreSettings.objects.get(store_id=order.store_id)
     till = settings_of_till(order.store_id)
-    return trade.cash_rounding if till.cash_rounding is None else till.cash_rounding
+    note: Decimal = trade.cash_rounding if till.cash_rounding is None else till.cash_rounding
+    return note
 
 
 def check_limit(actor: Actor, order: Order, amount: Decimal) -> None:

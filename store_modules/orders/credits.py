@@ -65,7 +65,8 @@ def credited(order: Order, items: Iterable[OrderItem]) -> Decimal:
         ZERO,
     )
     net = order.subtotal - order.discount_total
-    return min(value + share_of_tax(value, net, order.tax_total, currency), order.total)
+    whole: Decimal = order.total
+    return min(value + share_of_tax(value, net, order.tax_total, currency), whole)
 
 
 def round_cash_again(order: Order) -> None:

@@ -130,17 +130,17 @@ def differs(order: Order, items: list[OrderItem], name: str, value: Any) -> bool
             or row.quantity != line["quantity"]
             or line.get("unit_price") not in (None, row.unit_price)
             or line.get("name") not in (None, row.name)
-            or line.get("note") != row.note
+            or line.get("note") not in (None, row.note)
             for line in value
         )
     if name == "customer":
-        present = {
+        card = {
             "name": order.customer_name,
             "primary_phone": order.customer_phone,
             "secondary_phone": order.customer_secondary_phone,
             "email": order.customer_email,
         }
-        return any(value[name] != present[name] for name in CARD)
+        return any(value[part] not in (None, card[part]) for part in CARD)
     if name == "address_area_id":
         return bool(value != order.area_id)
     if name == "address_province_code":
