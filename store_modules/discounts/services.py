@@ -134,8 +134,19 @@ def rules_for(
 
 
 def find_code(
-    store_id: UUID, code: str, *, phone: str | None, but_order: UUID | None = None
+    store_id: UUID,
+    code: str,
+    *,
+    phone: str | None,
+    but_order: UUID | None = None,
+    kept_id: UUID | None = None,
 ) -> Offer | None:
+    """The store's code by its letters. One that an order has already is kept by its id: switched
+    off or deleted, it still holds there."""
+    if kept_id:
+        kept = DiscountCode.objects.of(store_id).filter(pk=kept_id).first()
+        if kept is not None:
+            return replace(with_uses([kept], phone, but_order)[0], is_active=True)
     row = DiscountCode.objects.live().of(store_id).filter(code=code.strip().upper()).first()
     return with_uses([row], phone, but_order)[0] if row else None
 

@@ -52,7 +52,7 @@ FINAL = {"internal_notes"}  # also of a parcel that a delivery company carries
 CARD = ("name", "primary_phone", "secondary_phone", "email")
 REPRICING = {
     "items", "payment_method", "delivery_fee", "delivery_fee_payer", "address_area_id",
-    "fulfillment_type", "discount_code", "package_size_id", "delivery_mode",
+    "address_province_code", "fulfillment_type", "discount_code", "package_size_id", "delivery_mode",
     "delivery_company_id",
 }  # fmt: skip
 PLAIN = {
@@ -90,7 +90,7 @@ def edit_order(actor: Actor, order_id: UUID, values: dict[str, Any]) -> Order:
             message = "Give delivery_lat and delivery_lng together or neither."
             raise refuse("delivery_lat", "invalid", message)
         buyer_changed = "customer" in changed and store_buyer(actor, order, changed["customer"])
-        if buyer_changed or changed.keys() & (REPRICING | PLACE):
+        if buyer_changed or changed.keys() & REPRICING:
             reprice(actor, order, items, changed)
             owed_anew(order)
         order.version += 1
@@ -196,10 +196,10 @@ def reprice(actor: Actor, order: Order, items: list[OrderItem], changed: Mapping
             "delivery_company_id": order.delivery_company_id,
             "discount_code": changed.get("discount_code", order.discount_code),
             "package_size_id": changed.get("package_size_id", order.package_size_id),
+            "keeps_package": "package_size_id" not in changed and bool(order.package_size_id),
         },
         Channel.DASHBOARD,
-        at=order.placed_at,
-        but_order=order.pk,
+        standing=order,
     )
     if order.status != Status.DRAFT:
         discounts.give_back(order.pk)
@@ -224,10 +224,15 @@ def with_kept_price(line: Mapping[str, Any], kept: Mapping[str, OrderItem]) -> d
         row = next((one for one in kept.values() if one.product_id == line["product_id"]), None)
     if row is None:
         return dict(line)
-    held = {**line, "product_id": row.product_id, "kept_sku": row.sku, "sku": row.sku}
-    if line.get("unit_price") is not None:
-        return held
-    return {**held, "unit_price": row.unit_price, "name": line.get("name") or row.name}
+    price = line.get("unit_price")
+    return {
+        **line,
+        "product_id": row.product_id,
+        "kept_sku": row.sku,
+        "sku": row.sku,
+        "unit_price": row.unit_price if price is None else price,
+        "name": line.get("name") or row.name,
+    }
 
 
 def replace_items(order: Order, kept: Mapping[str, OrderItem], priced: Quote) -> None:
@@ -240,6 +245,8 @@ def replace_items(order: Order, kept: Mapping[str, OrderItem], priced: Quote) ->
             if row.unit_price == before.unit_price:
                 row.price_source = before.price_source
             row.unit_cost = before.unit_cost
+            if row.product_id is None:
+                row.product_id, row.weight_grams = before.product_id, before.weight_grams
             if row.inventory_item_id or not before.quantity_reserved:
                 row.quantity_reserved = before.quantity_reserved
                 del gone[row.sku.upper()]  # else not tracked any more: its reservation goes back

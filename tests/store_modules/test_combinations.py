@@ -209,3 +209,66 @@ def test_nobody_in_particular_has_no_first_order_at_the_till(api, store):
     assert sale("1000") == 201
     assert sale("500", customerId=str(customer.pk)) == 201
     assert sale("1000", customerId=str(customer.pk)) == 201
+
+
+# Editing what was agreed
+
+
+@pytest.mark.parametrize("change", ["switched off", "deleted", "second order"])
+def test_an_edited_order_keeps_the_code_it_was_placed_with(api, store, change):
+    values = {"name": "Off", "code": "OFF", "type": "percentage", "value": "10"}
+    code = api.post(
+        "/discounts/codes", values | {"customerEligibility": "first_order", "usageLimit": 1}
+    ).json()
+    product = a_product(store, price=1000)
+    customer = {"name": "Sara", "primaryPhone": "07709990002"}
+    body = an_order_body(store, (product, 1), customer=customer, discountCode="OFF")
+    order = api.post("/orders", body).json()
+    if change == "switched off":
+        api.put(f"/discounts/codes/{code['id']}", {"isActive": False})
+    elif change == "deleted":
+        api.delete(f"/discounts/codes/{code['id']}")
+    else:
+        api.post("/orders", an_order_body(store, (product, 1), customer=customer))
+
+    items = [{"sku": product.sku, "quantity": 3}]
+    answer = api.put(f"/orders/{order['id']}", {"items": items})
+
+    assert answer.status_code == 200, answer.content
+    assert (answer.json()["discountTotal"], answer.json()["discountCode"]) == ("300", "OFF")
+
+
+def test_staff_who_edit_an_order_keep_its_channels_discounts(api, key, store):
+    rule = {"type": "fixed_amount", "value": "100"}
+    api.post("/discounts/rules", rule | {"name": "Website", "channels": ["api"]})
+    api.post("/discounts/rules", rule | {"name": "Desk", "channels": ["dashboard"], "value": "500"})
+    product = a_product(store, price=1000)
+    order = key.post("/orders", an_order_body(store, (product, 1))).json()
+
+    items = [{"sku": product.sku, "quantity": 2}]
+    shown = api.put(f"/orders/{order['id']}", {"items": items}).json()
+
+    assert [one["name"] for one in shown["discounts"]] == ["Website"]
+    assert shown["discountTotal"] == "100"
+
+
+def test_an_edited_order_keeps_its_taxes_its_package_and_lines_of_products_gone(api, store):
+    api.put("/settings", {"taxRate": "10", "pricesIncludeTax": False})
+    api.post("/package-sizes", {"name": "Bag"})
+    box = api.post("/package-sizes", {"name": "Box", "extraFee": "250"}).json()
+    gone, other = a_product(store, price=1000, quantity=None), a_product(store, price=500)
+    body = an_order_body(store, (gone, 2), (other, 1), packageSizeId=box["id"])
+    order = api.post("/orders", body).json()
+    api.put("/settings", {"taxRate": "0"})
+    api.delete(f"/package-sizes/{box['id']}")
+    assert api.delete(f"/products/{gone.pk}").status_code == 204
+
+    items = [{"sku": gone.sku, "quantity": 2}, {"sku": other.sku, "quantity": 3}]
+    answer = api.put(f"/orders/{order['id']}", {"items": items})
+
+    assert answer.status_code == 200, answer.content
+    shown = answer.json()
+    assert (shown["subtotal"], shown["taxTotal"]) == ("3500", "350")
+    assert shown["deliveryFee"] == order["deliveryFee"]
+    assert shown["items"][0]["productId"] == str(gone.pk)
+    assert move(api, order, "confirmed", "shipped", "delivered").status_code == 200
