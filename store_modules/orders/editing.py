@@ -52,8 +52,8 @@ FINAL = {"internal_notes"}  # also of a parcel that a delivery company carries
 CARD = ("name", "primary_phone", "secondary_phone", "email")
 REPRICING = {
     "items", "payment_method", "delivery_fee", "delivery_fee_payer", "address_area_id",
-    "address_province_code", "fulfillment_type", "discount_code", "package_size_id", "delivery_mode",
-    "delivery_company_id",
+    "address_province_code", "fulfillment_type", "discount_code", "package_size_id",
+    "delivery_mode", "delivery_company_id",
 }  # fmt: skip
 PLAIN = {
     "address", "landmark", "delivery_lat", "delivery_lng", "notes", "internal_notes",
