@@ -28,8 +28,12 @@ from store_modules.orders.quoting import Quote, quote, refuse
 from store_modules.orders.status import Status
 from store_modules.shipping.services import check_company
 from storeplatform.kernel.errors import Conflict
+from storeplatform.kernel.ports import Port
 from storeplatform.kernel.serializers import wire_name
 from storeplatform.kernel.tenancy import Actor
+
+# Has a delivery company this order's parcel, or was it asked to take it? Deliveries answer.
+is_with_a_company: Port[[UUID], bool] = Port("is_with_a_company")
 
 PLACE = {
     "address_province_code", "address_area_id", "address", "landmark", "delivery_lat",
@@ -102,8 +106,13 @@ def edit_order(actor: Actor, order_id: UUID, values: dict[str, Any]) -> Order:
 
 
 def editable(order: Order) -> set[str]:
-    """What may be changed of an order as it stands."""
-    if order.status == Status.SHIPPED and order.delivery_company_id:
+    """What may be changed of an order as it stands. A delivery company was told what the parcel
+    holds, where it goes and what to collect, and is not told anew: the parcel is taken back
+    first."""
+    if order.delivery_company_id and (
+        order.status == Status.SHIPPED
+        or (order.status in HOLDING and any(is_with_a_company(order.pk)))
+    ):
         return FINAL
     return EDITABLE.get(Status(order.status), FINAL)
 
