@@ -142,11 +142,12 @@ def find_code(
     kept_id: UUID | None = None,
 ) -> Offer | None:
     """The store's code by its letters. One that an order has already is kept by its id: switched
-    off or deleted, it still holds there."""
+    off, expired or deleted, it still holds there."""
     if kept_id:
         kept = DiscountCode.objects.of(store_id).filter(pk=kept_id).first()
         if kept is not None:
-            return replace(with_uses([kept], phone, but_order)[0], is_active=True)
+            offer = with_uses([kept], phone, but_order)[0]
+            return replace(offer, is_active=True, starts_at=None, expires_at=None)
     row = DiscountCode.objects.live().of(store_id).filter(code=code.strip().upper()).first()
     return with_uses([row], phone, but_order)[0] if row else None
 

@@ -214,7 +214,7 @@ def test_nobody_in_particular_has_no_first_order_at_the_till(api, store):
 # Editing what was agreed
 
 
-@pytest.mark.parametrize("change", ["switched off", "deleted", "second order"])
+@pytest.mark.parametrize("change", ["switched off", "deleted", "expired", "second order"])
 def test_an_edited_order_keeps_the_code_it_was_placed_with(api, store, change):
     values = {"name": "Off", "code": "OFF", "type": "percentage", "value": "10"}
     code = api.post(
@@ -228,6 +228,8 @@ def test_an_edited_order_keeps_the_code_it_was_placed_with(api, store, change):
         api.put(f"/discounts/codes/{code['id']}", {"isActive": False})
     elif change == "deleted":
         api.delete(f"/discounts/codes/{code['id']}")
+    elif change == "expired":
+        api.put(f"/discounts/codes/{code['id']}", {"expiresAt": "2026-01-01T00:00:00Z"})
     else:
         api.post("/orders", an_order_body(store, (product, 1), customer=customer))
 
