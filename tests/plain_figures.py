@@ -348,7 +348,14 @@ def collected(order, before=None):
         p.amount
         for p in order.money
         if p.method == "cod" and p.kind == "payment" and (before is None or p.at < before)
+        if not order.delivery_company_id or at_the_door(order, p)
     )
+
+
+def at_the_door(order, payment):
+    """Whether a delivery company took it: what was booked by hand it never had."""
+    with_cash = order.remittance_status != "not_applicable"
+    return with_cash and order.delivered_at and payment.at >= order.delivered_at
 
 
 def rate(part, of):

@@ -35,7 +35,7 @@ from store_modules.shipping.models import PackageSize
 from store_modules.stores.models import StoreSettings
 from storeplatform.kernel.errors import TooMany
 from tests.clients import actor_of_store, client_of, key_client_of
-from tests.factories import a_product, a_store, an_area, an_order_body
+from tests.factories import a_customer, a_product, a_store, an_area, an_order_body
 from tests.fakes import sign
 from tests.servers import RunningServer, at_once
 
@@ -273,6 +273,46 @@ def test_one_customers_uses_are_counted_under_the_codes_lock(client, desk, shop)
 
     assert statuses_of(answers).count(201) == 2
     assert Redemption.objects.count() == 2
+    invariants_hold()
+
+
+def test_only_one_of_parallel_orders_is_a_customers_first(client, desk, shop):
+    code = {"name": "New", "code": "FIRST", "type": "percentage", "value": "50"}
+    desk.post("/discounts/codes", json=code | {"customerEligibility": "first_order"})
+    body = an_order_body(shop, (a_product(shop, quantity=100), 1)) | {"discountCode": "FIRST"}
+
+    answers = at_once(12, lambda _: client.post("/orders", json=body))
+
+    assert statuses_of(answers)[0] == 201
+    assert set(statuses_of(answers)[1:]) <= {400, 409}
+    assert Redemption.objects.count() == Order.objects.count() == 1
+    invariants_hold()
+
+
+def test_sales_to_a_customer_who_is_merged_meanwhile_are_the_others(desk, shop):
+    product = a_product(shop, quantity=1000, price=1000)
+    desk.post("/cashier/sessions/open", json={"openingFloat": "0"})
+
+    def sell_or_merge(source, target, number):
+        if number == 4:
+            path = f"/customers/{source.pk}/merge"
+            return desk.post(path, json={"intoCustomerId": str(target.pk)})
+        body = {
+            "items": [{"sku": product.sku, "quantity": 1}],
+            "payments": [{"method": "cash", "amount": "1000"}],
+            "clientSaleId": str(uuid4()),
+            "customerId": str(source.pk),
+        }
+        return desk.post("/cashier/sales", json=body)
+
+    for _ in range(3):
+        source, target = a_customer(shop), a_customer(shop)
+        answers = at_once(12, lambda n, s=source, t=target: sell_or_merge(s, t, n))
+
+        assert set(statuses_of(answers)) <= {200, 201, 400}
+        assert not Order.objects.filter(customer=source).exists()
+        target.refresh_from_db()
+        assert target.orders_count == Order.objects.filter(customer=target).count()
     invariants_hold()
 
 

@@ -174,6 +174,13 @@ def delivered(digits: int) -> Contribution:
     )
 
 
+# Cash that a delivery company took when it delivered; what was booked by hand it never had.
+AT_THE_DOOR = (
+    "money.kind = 'payment' AND money.method = 'cod' AND o.delivery_company_id IS NOT NULL"
+    " AND o.remittance_status <> 'not_applicable' AND money.at >= o.delivered_at"
+)
+
+
 def paid() -> Contribution:
     """Money that moved; `cash` is what came in as notes, at the till or at the door."""
     is_payment = "money.kind = 'payment'"
@@ -188,8 +195,7 @@ def paid() -> Contribution:
             "refunds": "CASE WHEN money.kind = 'refund' THEN money.amount ELSE 0 END",
             "cash_collected": f"CASE WHEN {is_payment} AND money.method IN ('cod', 'cash')"
             " THEN money.amount ELSE 0 END",
-            "cash_with_courier": f"CASE WHEN {is_payment} AND money.method = 'cod'"
-            " AND o.delivery_company_id IS NOT NULL THEN money.amount ELSE 0 END",
+            "cash_with_courier": f"CASE WHEN {AT_THE_DOOR} THEN money.amount ELSE 0 END",
         },
     )
 
@@ -197,8 +203,9 @@ def paid() -> Contribution:
 def remitted() -> Contribution:
     """Cash on delivery that reached the store."""
     cash = (
-        "SELECT sum(money.amount) AS amount FROM orders_orderpayment money"
+        "SELECT sum(money.amount) AS amount FROM orders_orderpayment money"  # noqa: S608  # our own text
         " WHERE money.order_id = o.id AND money.method = 'cod' AND money.kind = 'payment'"
+        f" AND (o.delivery_company_id IS NULL OR {AT_THE_DOOR})"
     )
     return Contribution(
         source=f"FROM orders_order o CROSS JOIN LATERAL ({cash}) cash"

@@ -1,7 +1,7 @@
 """Sales over the counter, and goods that come back over it."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -29,7 +29,12 @@ from store_modules.catalog.models import StockMovement
 from store_modules.customers.services import count_order
 from store_modules.discounts import services as discounts
 from store_modules.orders import money, returns
-from store_modules.orders.credits import amount_due, count_for_customer, credit_units
+from store_modules.orders.credits import (
+    amount_due,
+    count_for_customer,
+    credit_units,
+    credited,
+)
 from store_modules.orders.figures import counted_anew, put_in
 from store_modules.orders.locking import locked_order
 from store_modules.orders.models import (
@@ -238,7 +243,13 @@ def sell(
     now = timezone.now()
     order = sale_row(actor, values, quote, number, now)
     count_customer(order, now)
-    discounts.redeem(order.store_id, order.pk, quote.discounts, phone=order.customer_phone)
+    discounts.redeem(
+        order.store_id,
+        order.pk,
+        quote.discounts,
+        phone=order.customer_phone,
+        customer_id=order.customer_id,
+    )
     lines = item_rows(order, quote)
     for line in lines:
         line.quantity_delivered = line.quantity
@@ -319,7 +330,9 @@ def sale_row(
 def count_customer(order: Order, now: datetime) -> None:
     if order.customer_id:
         net = order.subtotal - order.discount_total
-        count_order(order.customer_id, orders_count=1, delivered_count=1, total_spent=net)
+        known = count_order(order.customer_id, orders_count=1, delivered_count=1, total_spent=net)
+        if not known:
+            raise refuse("customerId", "not_found", "There is no such customer in this store.")
 
 
 def take_from_shelf(actor: Actor, order: Order, lines: Sequence[OrderItem]) -> list[StockMovement]:
@@ -447,7 +460,7 @@ def refund_sale(
             reason=stock.Reason.POS_REFUND,
         )
         everything = all(i.quantity_returned == i.quantity for i in items.values())
-        amount = money_back(order, method, everything=everything)
+        amount = money_back(order, items.values(), method, everything=everything)
         check_limit(actor, order, amount)
         if method == CASH:
             take_out_of(session, amount)
@@ -484,21 +497,33 @@ def units_back(
     return wanted
 
 
-def money_back(order: Order, method: str, *, everything: bool) -> Decimal:
+def money_back(
+    order: Order, items: Iterable[OrderItem], method: str, *, everything: bool
+) -> Decimal:
     """What the customer gets for what was credited: all that is left when everything came back,
-    else in whole notes where it is cash. Nothing where it was given back by itself before."""
+    else in whole notes where it is cash. What rounding gave or kept before is made up for, so that
+    all refunds together are within half a note of the goods. Nothing where it was given back by
+    itself before."""
     if everything:
         order.returns_total = order.total
     owed = max(-amount_due(order), ZERO)
-    if everything or method != CASH or not owed:
+    if everything or not owed:
         return owed
-    trade = StoreSettings.objects.get(store_id=order.store_id)
-    till = settings_of_till(order.store_id)
-    multiple = trade.cash_rounding if till.cash_rounding is None else till.cash_rounding
+    exact = max(owed - (order.returns_total - credited(order, items)), ZERO)
     paid = order.amount_paid - order.amount_refunded
-    amount: Decimal = min(round_to_multiple(owed, multiple), paid)
+    amount: Decimal = min(round_to_multiple(exact, note_of(order, method)), paid)
     order.returns_total += amount - owed
     return amount
+
+
+def note_of(order: Order, method: str) -> Decimal:
+    """What a refund is rounded to: the till's smallest note, where it is cash."""
+    if method != CASH:
+        return ZERO
+    trade = StoreSettings.objects.get(store_id=order.store_id)
+    till = settings_of_till(order.store_id)
+    note: Decimal = trade.cash_rounding if till.cash_rounding is None else till.cash_rounding
+    return note
 
 
 def check_limit(actor: Actor, order: Order, amount: Decimal) -> None:

@@ -132,11 +132,11 @@ def merge(source_id: UUID, target_id: UUID, actor: Actor, *, request: Any = None
     return merged
 
 
-def count_order(customer_id: UUID, **changes: Any) -> None:
-    """Move a customer's counters by the given amounts, in one statement."""
-    Customer.objects.filter(pk=customer_id).update(
-        **{name: F(name) + change for name, change in changes.items()}
-    )
+def count_order(customer_id: UUID, **changes: Any) -> bool:
+    """Move a customer's counters by the given amounts, in one statement, which locks the row;
+    whether there is one still: it may have been merged or deleted meanwhile."""
+    known = Customer.objects.live().filter(pk=customer_id)
+    return bool(known.update(**{name: F(name) + change for name, change in changes.items()}))
 
 
 def announce(customer: Customer, event: str) -> None:

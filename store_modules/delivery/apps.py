@@ -10,7 +10,8 @@ class DeliveryConfig(AppConfig):
     def ready(self) -> None:
         from store_modules.delivery import dispatching, settlements, tracking
         from store_modules.delivery.linking import context_of, is_linked
-        from store_modules.delivery.models import CompanyLink
+        from store_modules.delivery.models import CompanyLink, Dispatch
+        from store_modules.orders.editing import is_with_a_company
         from store_modules.orders.money import courier_collected
         from store_modules.shipping.services import company_linked
         from storeplatform.kernel.housekeeping import every
@@ -19,5 +20,10 @@ class DeliveryConfig(AppConfig):
         sealed_column(CompanyLink, "credentials", lambda row: context_of(row.pk))
         company_linked.register(is_linked)
         courier_collected.register(settlements.collected)
+        is_with_a_company.register(
+            lambda order_id: Dispatch.objects.filter(
+                order=order_id, state__in=Dispatch.ACTIVE
+            ).exists()
+        )
         every(60, "delivery_sync")(tracking.sync)
         every(60, "delivery_unanswered")(dispatching.ask_again)

@@ -8,7 +8,10 @@ CHECKS = {
             WHERE line.order_id = o.id AND line.is_accepted AND line.remits)
         UNION ALL SELECT line.id FROM delivery_settlementline line
         JOIN orders_order o ON o.id = line.order_id
-        WHERE line.is_accepted AND line.remits AND o.remittance_status <> 'remitted'
+        WHERE line.is_accepted AND line.remits AND o.remittance_status <> CASE WHEN EXISTS (
+          SELECT 1 FROM delivery_cashentry entry
+          WHERE entry.order_id = o.id AND entry.kind = 'collected'
+        ) THEN 'remitted' ELSE 'not_applicable' END
     """,
     "C2 a courier's cash is what it collected and did not bring": """
         SELECT o.id FROM orders_order o LEFT JOIN (

@@ -77,10 +77,12 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """Who buys, as far as discounts care. No customer is a new one without tags."""
+    """Who buys, as far as discounts care. One whom the store does not know yet is new and without
+    tags; of an anonymous one nobody can tell whether it is the first order."""
 
     orders_count: int = 0
     tags: frozenset[str] = frozenset()
+    is_anonymous: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +202,7 @@ def refusal_of(
         return "not_eligible"
     if channel is not None and offer.channels and channel not in offer.channels:
         return "not_eligible"
-    if offer.eligibility == "first_order" and customer.orders_count:
+    if offer.eligibility == "first_order" and (customer.orders_count or customer.is_anonymous):
         return "not_eligible"
     if offer.eligibility == "tag" and offer.customer_tag not in customer.tags:
         return "not_eligible"

@@ -12,6 +12,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from store_modules.catalog.models import Category, Product
+from store_modules.customers.models import Customer
 from store_modules.discounts.models import DiscountCode, DiscountRule, Redemption, Scope, Type
 from store_modules.discounts.pricing import Applied, Offer
 from storeplatform.kernel.errors import Conflict, Refusal
@@ -133,8 +134,20 @@ def rules_for(
 
 
 def find_code(
-    store_id: UUID, code: str, *, phone: str | None, but_order: UUID | None = None
+    store_id: UUID,
+    code: str,
+    *,
+    phone: str | None,
+    but_order: UUID | None = None,
+    kept_id: UUID | None = None,
 ) -> Offer | None:
+    """The store's code by its letters. One that an order has already is kept by its id: switched
+    off, expired or deleted, it still holds there."""
+    if kept_id:
+        kept = DiscountCode.objects.of(store_id).filter(pk=kept_id).first()
+        if kept is not None:
+            offer = with_uses([kept], phone, but_order)[0]
+            return replace(offer, is_active=True, starts_at=None, expires_at=None)
     row = DiscountCode.objects.live().of(store_id).filter(code=code.strip().upper()).first()
     return with_uses([row], phone, but_order)[0] if row else None
 
@@ -165,11 +178,22 @@ def without_own_use(offer: Offer) -> Offer:
 
 
 def redeem(
-    store_id: UUID, order_id: UUID, applied: Iterable[Applied], *, phone: str | None
+    store_id: UUID,
+    order_id: UUID,
+    applied: Iterable[Applied],
+    *,
+    phone: str | None,
+    customer_id: UUID | None = None,
 ) -> None:
     """Count a use of each discount, in the order's transaction: rules before codes, each in id
-    order. Raises Conflict when a limit was reached meanwhile: a counter never passes its limit."""
+    order. Raises Conflict when a limit was reached meanwhile: a counter never passes its limit.
+    Of a new order the customer is given, in whose counters it stands already: only one order is
+    the first, however many are placed at once."""
     rows = []
+    applied = list(applied)
+    for one in applied:
+        if customer_id and one.offer.eligibility == "first_order" and has_more(customer_id):
+            raise limit_reached("customer_limit_reached", one.offer)
     for one in sorted(applied, key=lambda one: (one.offer.code is not None, one.offer.id)):
         offer = one.offer
         model: Any = DiscountCode if offer.code else DiscountRule
@@ -187,6 +211,11 @@ def redeem(
         Redemption.objects.bulk_create(rows)
 
 
+def has_more(customer_id: UUID) -> bool:
+    """Whether a customer has other orders than the one that was counted just now."""
+    return Customer.objects.filter(pk=customer_id, orders_count__gt=1).exists()
+
+
 def is_used_up(offer: Offer, side: dict[str, UUID], phone: str | None) -> bool:
     """Whether this customer has had all uses that one customer gets."""
     most = offer.usage_limit_per_customer
@@ -196,7 +225,12 @@ def is_used_up(offer: Offer, side: dict[str, UUID], phone: str | None) -> bool:
 
 
 def redeem_kept(
-    store_id: UUID, order_id: UUID, kept: Sequence[dict[str, Any]], *, phone: str | None
+    store_id: UUID,
+    order_id: UUID,
+    kept: Sequence[dict[str, Any]],
+    *,
+    phone: str | None,
+    customer_id: UUID | None,
 ) -> None:
     """Count the discounts that a draft was priced with, now that it is placed."""
     by_id: dict[str, Any] = {}
@@ -212,6 +246,7 @@ def redeem_kept(
             if one["id"] in by_id
         ],
         phone=phone,
+        customer_id=customer_id,
     )
 
 

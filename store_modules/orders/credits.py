@@ -53,12 +53,30 @@ def credit_units(
     return values
 
 
+def credited(order: Order, items: Iterable[OrderItem]) -> Decimal:
+    """What the lines' credited units are worth with their tax, to the smallest unit; the order's
+    `returns_total` may be rounded to notes."""
+    currency = order.currency_code
+    value = sum(
+        (
+            item.line_total - worth(item, item.quantity - item.quantity_credited, currency)
+            for item in items
+        ),
+        ZERO,
+    )
+    net = order.subtotal - order.discount_total
+    whole: Decimal = order.total
+    return min(value + share_of_tax(value, net, order.tax_total, currency), whole)
+
+
 def round_cash_again(order: Order) -> None:
-    """What is left to collect in cash is a multiple of the store's smallest note again."""
+    """What is left to collect in cash is a multiple of the store's smallest note again, but never
+    more than before goods were missing."""
     if order.payment_method == PaymentMethod.COD:
         trade = StoreSettings.objects.get(store_id=order.store_id)
         due = amount_due(order)
-        order.returns_total += due - round_to_multiple(due, trade.cash_rounding)
+        rounded = order.returns_total + due - round_to_multiple(due, trade.cash_rounding)
+        order.returns_total = max(rounded, ZERO)
 
 
 def count_for_customer(order: Order, **changes: Any) -> None:

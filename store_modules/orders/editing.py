@@ -28,8 +28,12 @@ from store_modules.orders.quoting import Quote, quote, refuse
 from store_modules.orders.status import Status
 from store_modules.shipping.services import check_company
 from storeplatform.kernel.errors import Conflict
+from storeplatform.kernel.ports import Port
 from storeplatform.kernel.serializers import wire_name
 from storeplatform.kernel.tenancy import Actor
+
+# Has a delivery company this order's parcel, or was it asked to take it? Deliveries answer.
+is_with_a_company: Port[[UUID], bool] = Port("is_with_a_company")
 
 PLACE = {
     "address_province_code", "address_area_id", "address", "landmark", "delivery_lat",
@@ -48,12 +52,12 @@ EDITABLE = {
     Status.PROCESSING: PLACE | NOTES | {"items", "package_size_id"},
     Status.SHIPPED: NOTES | {"address", "landmark", "delivery_lat", "delivery_lng"},
 }
-FINAL = {"internal_notes"}
+FINAL = {"internal_notes"}  # also of a parcel that a delivery company carries
 CARD = ("name", "primary_phone", "secondary_phone", "email")
 REPRICING = {
     "items", "payment_method", "delivery_fee", "delivery_fee_payer", "address_area_id",
-    "fulfillment_type", "discount_code", "package_size_id", "delivery_mode",
-    "delivery_company_id",
+    "address_province_code", "fulfillment_type", "discount_code", "package_size_id",
+    "delivery_mode", "delivery_company_id",
 }  # fmt: skip
 PLAIN = {
     "address", "landmark", "delivery_lat", "delivery_lng", "notes", "internal_notes",
@@ -70,7 +74,7 @@ def edit_order(actor: Actor, order_id: UUID, values: dict[str, Any]) -> Order:
     items = list(order.items.all())
     values = with_named_customer(actor.store_id, values)
     changed = {name: value for name, value in values.items() if differs(order, items, name, value)}
-    forbidden = sorted(changed.keys() - EDITABLE.get(Status(order.status), FINAL))
+    forbidden = sorted(changed.keys() - editable(order))
     if forbidden:
         raise Conflict(
             "not_editable",
@@ -90,7 +94,7 @@ def edit_order(actor: Actor, order_id: UUID, values: dict[str, Any]) -> Order:
             message = "Give delivery_lat and delivery_lng together or neither."
             raise refuse("delivery_lat", "invalid", message)
         buyer_changed = "customer" in changed and store_buyer(actor, order, changed["customer"])
-        if buyer_changed or changed.keys() & (REPRICING | PLACE):
+        if buyer_changed or changed.keys() & REPRICING:
             reprice(actor, order, items, changed)
             owed_anew(order)
         order.version += 1
@@ -99,6 +103,18 @@ def edit_order(actor: Actor, order_id: UUID, values: dict[str, Any]) -> Order:
     event_row(order, actor, OrderEvent.Kind.EDITED, data={"fields": fields}).save(force_insert=True)
     outbox_row(order, "order.updated").save(force_insert=True)
     return order
+
+
+def editable(order: Order) -> set[str]:
+    """What may be changed of an order as it stands. A delivery company was told what the parcel
+    holds, where it goes and what to collect, and is not told anew: the parcel is taken back
+    first."""
+    if order.delivery_company_id and (
+        order.status == Status.SHIPPED
+        or (order.status in HOLDING and any(is_with_a_company(order.pk)))
+    ):
+        return FINAL
+    return EDITABLE.get(Status(order.status), FINAL)
 
 
 def with_named_customer(store_id: UUID, values: dict[str, Any]) -> dict[str, Any]:
@@ -122,12 +138,18 @@ def differs(order: Order, items: list[OrderItem], name: str, value: Any) -> bool
             (row := present.get((line.get("sku") or "").upper())) is None
             or row.quantity != line["quantity"]
             or line.get("unit_price") not in (None, row.unit_price)
+            or line.get("name") not in (None, row.name)
+            or line.get("note") not in (None, row.note)
             for line in value
         )
     if name == "customer":
-        return bool(
-            value["name"] != order.customer_name or value["primary_phone"] != order.customer_phone
-        )
+        card = {
+            "name": order.customer_name,
+            "primary_phone": order.customer_phone,
+            "secondary_phone": order.customer_secondary_phone,
+            "email": order.customer_email,
+        }
+        return any(value[part] not in (None, card[part]) for part in CARD)
     if name == "address_area_id":
         return bool(value != order.area_id)
     if name == "address_province_code":
@@ -183,10 +205,10 @@ def reprice(actor: Actor, order: Order, items: list[OrderItem], changed: Mapping
             "delivery_company_id": order.delivery_company_id,
             "discount_code": changed.get("discount_code", order.discount_code),
             "package_size_id": changed.get("package_size_id", order.package_size_id),
+            "keeps_package": "package_size_id" not in changed and bool(order.package_size_id),
         },
         Channel.DASHBOARD,
-        at=order.placed_at,
-        but_order=order.pk,
+        standing=order,
     )
     if order.status != Status.DRAFT:
         discounts.give_back(order.pk)
@@ -211,10 +233,15 @@ def with_kept_price(line: Mapping[str, Any], kept: Mapping[str, OrderItem]) -> d
         row = next((one for one in kept.values() if one.product_id == line["product_id"]), None)
     if row is None:
         return dict(line)
-    held = {**line, "product_id": row.product_id, "kept_sku": row.sku, "sku": row.sku}
-    if line.get("unit_price") is not None:
-        return held
-    return {**held, "unit_price": row.unit_price, "name": line.get("name") or row.name}
+    price = line.get("unit_price")
+    return {
+        **line,
+        "product_id": row.product_id,
+        "kept_sku": row.sku,
+        "sku": row.sku,
+        "unit_price": row.unit_price if price is None else price,
+        "name": line.get("name") or row.name,
+    }
 
 
 def replace_items(order: Order, kept: Mapping[str, OrderItem], priced: Quote) -> None:
@@ -222,12 +249,16 @@ def replace_items(order: Order, kept: Mapping[str, OrderItem], priced: Quote) ->
     rows = item_rows(order, priced)
     gone = dict(kept)
     for row in rows:
-        if before := gone.pop(row.sku.upper(), None):
+        if before := kept.get(row.sku.upper()):
             row.pk = before.pk
             if row.unit_price == before.unit_price:
                 row.price_source = before.price_source
-            row.quantity_reserved = before.quantity_reserved
             row.unit_cost = before.unit_cost
+            if row.product_id is None:
+                row.product_id, row.weight_grams = before.product_id, before.weight_grams
+            if row.inventory_item_id or not before.quantity_reserved:
+                row.quantity_reserved = before.quantity_reserved
+                del gone[row.sku.upper()]  # else not tracked any more: its reservation goes back
     if order.status in HOLDING:
         move_reservations(rows, gone.values())
     order.items.all().delete()

@@ -115,15 +115,39 @@ def move_to_customer(source_id: UUID, target_id: UUID) -> int:
 
 
 def place_draft(order: Order, actor: Actor, reason: str | None, lines: Lines) -> None:
-    """What placing does and a draft leaves out."""
+    """What placing does and a draft leaves out. Raises Refusal `not_sellable` for products that are
+    no longer for sale."""
+    items = list(order.items.all())
+    refuse_withdrawn(order.store_id, items)
     if order.payment_method == PaymentMethod.PREPAID and amount_due(order) > 0:
         book_payment(order, actor, amount_due(order), PaymentMethod.PREPAID)
     count_for_customer(order, orders_count=1)
-    discounts.redeem_kept(order.store_id, order.pk, order.discounts, phone=order.customer_phone)
-    items = list(order.items.all())
+    discounts.redeem_kept(
+        order.store_id,
+        order.pk,
+        order.discounts,
+        phone=order.customer_phone,
+        customer_id=order.customer_id,
+    )
+    take_present_shelves(order.store_id, items)
     set_aside(items)
-    OrderItem.objects.bulk_update(items, ["quantity_reserved"])
+    OrderItem.objects.bulk_update(items, ["quantity_reserved", "inventory_item"])
     order.placed_at = timezone.now()
+
+
+def refuse_withdrawn(store_id: UUID, items: Sequence[OrderItem]) -> None:
+    """Products that were deleted or switched off since the draft was written."""
+    wanted = {item.product_id for item in items if item.product_id}
+    for_sale = Product.objects.sellable().of(store_id).filter(pk__in=wanted, is_active=True)
+    withdrawn = wanted - set(for_sale.values_list("pk", flat=True))
+    message = "This product is not for sale."
+    errors = {
+        f"items.{place}.sku": [message]
+        for place, item in enumerate(items)
+        if item.product_id in withdrawn
+    }
+    if errors:
+        raise Refusal("not_sellable", message, errors=errors)
 
 
 def confirm(order: Order, actor: Actor, reason: str | None, lines: Lines) -> None:
@@ -176,13 +200,18 @@ def ship(order: Order, actor: Actor, reason: str | None, lines: Lines) -> None:
 def attach_untracked(store_id: UUID, items: Sequence[OrderItem]) -> None:
     """Lines placed before their product was tracked find its inventory row now."""
     loose = [item for item in items if item.product_id and item.inventory_item_id is None]
+    take_present_shelves(store_id, loose)
+
+
+def take_present_shelves(store_id: UUID, items: Sequence[OrderItem]) -> None:
+    """The inventory row of each line whose product is tracked now, none for the others."""
     tracked = Product.objects.of(store_id).filter(
-        pk__in=[item.product_id for item in loose], track_inventory=True
+        pk__in=[item.product_id for item in items if item.product_id], track_inventory=True
     )
     rows: dict[Any, UUID] = dict(
         InventoryItem.objects.filter(product__in=tracked).values_list("product_id", "pk")
     )
-    for item in loose:
+    for item in items:
         item.inventory_item_id = rows.get(item.product_id)
 
 

@@ -72,7 +72,13 @@ def place_order(
     settle_status(order, priced, is_draft=is_draft, now=now)
     lines = item_rows(order, priced)
     if not is_draft:
-        discounts.redeem(order.store_id, order.pk, priced.discounts, phone=order.customer_phone)
+        discounts.redeem(
+            order.store_id,
+            order.pk,
+            priced.discounts,
+            phone=order.customer_phone,
+            customer_id=order.customer_id,
+        )
         set_aside(lines)
         if order.payment_method == PaymentMethod.PREPAID and channel != Channel.STOREFRONT:
             book_prepayment(order)

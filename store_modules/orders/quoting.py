@@ -6,7 +6,6 @@ the external reference by their constraints, discounts by their counters.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from decimal import Decimal
 from math import asin, cos, radians, sin, sqrt
 from typing import Any
@@ -19,7 +18,8 @@ from store_modules.catalog.skus import repeated_skus
 from store_modules.discounts import pricing
 from store_modules.discounts import services as discounts
 from store_modules.geography.services import find_address
-from store_modules.orders.models import Channel, FulfillmentType, PaymentMethod, Source
+from store_modules.orders.models import Channel, FulfillmentType, Order, PaymentMethod, Source
+from store_modules.orders.status import Status
 from store_modules.orders.totals import Line, Terms, Totals, totals_of
 from store_modules.shipping import services as shipping
 from store_modules.shipping.choosing import Box, Parcel, choose
@@ -249,11 +249,11 @@ def quote(
     values: Mapping[str, Any],
     channel: Channel,
     *,
-    at: datetime | None = None,
-    but_order: UUID | None = None,
+    standing: Order | None = None,
 ) -> Quote:
     """Price an order's input without storing anything. Raises Refusal for what it cannot be.
-    An order that stands is priced anew as of `at`, without its own uses of discounts."""
+    An order that is `standing` already is priced anew as of the time when it was placed: with its
+    taxes, as what came through its channel, and without its own uses of discounts."""
     items = values["items"]
     customer = values.get("customer") or {}
     shelf = gather(
@@ -266,6 +266,13 @@ def quote(
     if values.get("customer_id") and shelf.buyer is None:
         raise refuse("customerId", "not_found", "There is no such customer in this store.")
     shelf = with_checked_place(shelf, values)
+    if standing:
+        trade = replace(
+            shelf.trade,
+            tax_rate=standing.tax_rate,
+            prices_include_tax=standing.prices_include_tax,
+        )
+        shelf = replace(shelf, trade=trade)
     day = values.get("scheduled_for")
     if day and day < timezone.now().astimezone(ZoneInfo(actor.store.timezone or "UTC")).date():
         raise refuse("scheduledFor", "invalid", "A day from today on.")
@@ -283,12 +290,11 @@ def quote(
         code=values.get("discount_code"),
         phone=customer.get("primary_phone") or (shelf.buyer.phone if shelf.buyer else None),
         fee=lambda net: ZERO if store_pays else delivery.fee(net),
-        at=at,
-        but_order=but_order,
+        standing=standing,
     )
     terms = terms_of(shelf.trade, values["payment_method"], delivery.settled(priced), payer)
     totals = totals_with(lines, priced, terms)
-    flags = risk_flags(shelf, values, channel, totals.total) if but_order is None else []
+    flags = risk_flags(shelf, values, channel, totals.total) if standing is None else []
     return Quote(
         shelf=shelf,
         lines=lines,
@@ -322,8 +328,7 @@ def discounted(
     code: str | None,
     phone: str | None,
     fee: Callable[[Decimal], Decimal],
-    at: datetime | None = None,
-    but_order: UUID | None = None,
+    standing: Order | None = None,
     own: Sequence[Decimal] = (),
 ) -> pricing.Priced:
     """What rules, the code and the lines' `own` discounts take off. Refuses a code that does not
@@ -333,10 +338,14 @@ def discounted(
     if not shelf.has_discount_rules and not code:
         net = sum((line.subtotal(currency) for line in lines), ZERO)
         return pricing.Priced(tuple(owns), fee=fee(net - sum(owns, ZERO)))
-    now = at or timezone.now()
+    now = standing.placed_at if standing else timezone.now()
+    but_order = standing.pk if standing else None
     offer = None
     if code:
-        offer = discounts.find_code(actor.store_id, code, phone=phone, but_order=but_order)
+        kept_id = code_of(standing, code) if standing else None
+        offer = discounts.find_code(
+            actor.store_id, code, phone=phone, but_order=but_order, kept_id=kept_id
+        )
         if offer is None:
             raise refuse_code("not_found")
     rules = (
@@ -365,14 +374,29 @@ def discounted(
             currency=currency,
             now=now,
             customer=pricing.Customer(
-                max(0, buyer.orders - (1 if but_order else 0)), frozenset(buyer.tags)
+                orders_before(standing, buyer) if standing else buyer.orders,
+                frozenset(buyer.tags),
             )
             if buyer
-            else pricing.Customer(),
-            channel=channel,
+            else pricing.Customer(is_anonymous=phone is None),
+            channel=standing.channel if standing else channel,
         )
     except pricing.CodeRefused as refused:
         raise refuse_code(refused.reason) from None
+
+
+def code_of(order: Order, code: str) -> UUID | None:
+    """The id of the code that an order was placed with, if it is this one."""
+    used = [one for one in order.discounts if one["source"] == "code"]
+    return next((UUID(one["id"]) for one in used if one["code"] == code.strip().upper()), None)
+
+
+def orders_before(order: Order, buyer: Buyer) -> int:
+    """How many orders a customer placed before one that stands."""
+    earlier = Order.objects.of(order.store_id).filter(
+        customer_id=buyer.id, placed_at__lt=order.placed_at
+    )
+    return earlier.exclude(status=Status.DRAFT).exclude(pk=order.pk).count()
 
 
 CODE_REFUSALS = {
@@ -431,7 +455,12 @@ def line_of(
     article = shelf.article(item)
     kept_sku = item.get("kept_sku")  # of a line that stands in the order already
     if article is None:
-        if item.get("product_id") and not kept_sku:
+        if item.get("product_id") and kept_sku:  # the product is gone, the line stays as it is
+            return OrderLine(
+                None, kept_sku, item["name"], item.get("note"), item["quantity"], price or ZERO,
+                Source.CLIENT,
+            )  # fmt: skip
+        if item.get("product_id"):
             raise refuse(f"items.{place}.productId", "not_found", "There is no such product.")
         return ad_hoc_line(shelf.trade, item, place, price, values["fulfillment_type"])
     if not kept_sku and (not article.is_active or article.product_type == "parent"):
@@ -472,7 +501,7 @@ def box_of(actor: Actor, shelf: Shelf, values: Mapping[str, Any]) -> Box | None:
     package_id = values.get("package_size_id")
     if not shelf.has_packages and not package_id:
         return None
-    return shipping.box_for(actor.store_id, package_id)
+    return shipping.box_for(actor.store_id, package_id, kept=bool(values.get("keeps_package")))
 
 
 class Delivery:

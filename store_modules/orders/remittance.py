@@ -13,8 +13,9 @@ from storeplatform.kernel.tenancy import Actor
 
 
 def settle(order: Order, actor: Actor, *, fee: Decimal, reference: str, remits: bool) -> None:
-    """Book a company's fee as the locked order's delivery cost and, where it brought the cash, the
-    order as remitted."""
+    """Book a company's fee as the locked order's delivery cost and, where it brought cash that it
+    had of it, the order as remitted. A parcel that was paid otherwise costs its fee only."""
+    remits = remits and order.remittance_status != RemittanceStatus.NOT_APPLICABLE
     with counted_anew(order):
         order.delivery_cost = fee
         if remits:

@@ -36,6 +36,7 @@ from storeplatform.kernel.serializers import (
     IntField,
     Moment,
     Money,
+    PastMoment,
     Phone,
     TextField,
     WireSerializer,
@@ -329,7 +330,7 @@ class PaymentBody(Body):
     amount = Money(validators=[above_nothing])
     method = Choice(choices=BookedMethod.choices)
     reference = TextField(max_length=100, required=False, allow_null=True, default=None)
-    at = Moment(required=False, allow_null=True, default=None)
+    at = PastMoment(required=False, allow_null=True, default=None)
 
 
 class RefundBody(Body):

@@ -69,6 +69,7 @@ from storeplatform.kernel.filters import (
 )
 from storeplatform.kernel.money import format_money
 from storeplatform.kernel.pagination import Query, page_of, read_ordering, refusal
+from storeplatform.kernel.permissions import check_grant, grant_for
 from storeplatform.kernel.viewsets import ListModelMixin, RetrieveModelMixin, StoreScoped
 
 DATE_FIELDS = {
@@ -266,6 +267,8 @@ class Orders(ListModelMixin, StoreScoped[Order]):
     @action(detail=True, methods=["post"])
     def transition(self, request: Request, pk: str) -> Response:
         values = self.body()
+        if values["to"] == Status.CANCELLED:
+            check_grant(self.actor, grant_for(self, "cancel", "POST"))
         return self.once(
             lambda: self.move(pk, values["to"], values["reason"], values.get("lines", ()))
         )

@@ -24,6 +24,7 @@ from storeplatform.kernel.serializers import (
     IntField,
     Moment,
     Money,
+    PastMoment,
     StoreRelatedField,
     TextField,
     WireSerializer,
@@ -109,7 +110,7 @@ class ReceivedLine(Body):
 
 class Receiving(Body):
     items = ReceivedLine(many=True, min_length=1, max_length=MAX_ITEMS)  # type: ignore[call-arg]  # of lists
-    received_at = Moment(required=False, allow_null=True, default=None)
+    received_at = PastMoment(required=False, allow_null=True, default=None)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         ids = [line["item_id"] for line in attrs["items"]]

@@ -169,9 +169,12 @@ def rules_for(store_id: UUID) -> list[Rule]:
     return [as_rule(row) for row in rows]
 
 
-def box_for(store_id: UUID, package_id: UUID | None) -> Box | None:
-    """The named package size, else the store's default; Refusal for an unknown one."""
+def box_for(store_id: UUID, package_id: UUID | None, *, kept: bool = False) -> Box | None:
+    """The named package size, else the store's default; Refusal for an unknown one. One that an
+    order has already is `kept`, whatever became of it."""
     live = PackageSize.objects.live().of(store_id).filter(is_active=True)
+    if kept:
+        live = PackageSize.objects.of(store_id)
     row = live.filter(pk=package_id).first() if package_id else live.filter(is_default=True).first()
     if row is None:
         if package_id:

@@ -5,7 +5,7 @@ into one json_build_object, so a list of fifty rows is one statement and no Pyth
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, ClassVar, TypeVar
@@ -16,6 +16,7 @@ import orjson
 from django.core.exceptions import EmptyResultSet
 from django.db import models
 from django.db.models import F, QuerySet
+from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.validators import UniqueValidator
 
@@ -38,6 +39,7 @@ def camel(name: str) -> str:
 
 
 # The only names that the wire spells like Python (domain.md, 0.1).
+CLOCKS_DIFFER = timedelta(minutes=5)
 SNAKE_CASE = frozenset({"payment_method", "delivery_lat", "delivery_lng"})
 
 
@@ -201,6 +203,16 @@ class Moment(StoreAware, serializers.DateTimeField):
         if value.tzinfo is None:
             return value.replace(tzinfo=ZoneInfo(self.facts.timezone or "UTC"))
         return value
+
+
+class PastMoment(Moment):
+    """When something happened: not later than now, as far as clocks agree."""
+
+    def to_internal_value(self, value: Any) -> datetime:
+        moment = super().to_internal_value(value)
+        if moment > timezone.now() + CLOCKS_DIFFER:
+            raise serializers.ValidationError("Not later than now.", code="invalid")
+        return moment
 
 
 class Choice(serializers.ChoiceField):

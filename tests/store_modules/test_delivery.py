@@ -4,6 +4,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -781,6 +782,63 @@ def test_figures_follow_the_fee_of_a_settlement(api, store, nawa, link):
     days = DayFigure.objects.filter(store=store)
     assert sum(day.delivery_cost for day in days) == 3000
     assert sum(day.cash_remitted for day in days) == 25_000
+
+
+@pytest.mark.parametrize("paid_by", ["prepaid", "card", "a card before the door"])
+def test_a_settled_parcel_without_cash_costs_its_fee_only(api, store, nawa, link, paid_by):
+    method = "cod" if paid_by == "a card before the door" else paid_by
+    order, made = dispatched(api, store, payment_method=method)
+    if method == "cod":
+        api.post(f"/orders/{order['id']}/payments", {"amount": order["total"], "method": "card"})
+    tell(nawa, made, "delivered")
+    line = {"trackingNumber": made["trackingNumber"], "collected": "0", "fee": "3000"}
+    settled = a_settlement(api, line, declaredTotal="-3000").json()
+
+    accepted = api.post(f"/settlements/{settled['id']}/accept")
+    again = a_settlement(api, line).json()
+
+    assert accepted.status_code == 200, accepted.content
+    now = shown(api, order)
+    assert (now["remittanceStatus"], now["remittedAt"]) == ("not_applicable", None)
+    assert now["deliveryCost"] == "3000"
+    assert again["lines"][0]["differences"] == ["already_settled"]
+    doctor()
+
+
+def test_cash_that_was_booked_by_hand_is_not_with_the_courier(api, store, nawa, link):
+    order, made = dispatched(api, store)
+    api.post(f"/orders/{order['id']}/payments", {"amount": "10000", "method": "cod"})
+    tell(nawa, made, "delivered")
+    today = datetime.now(ZoneInfo("Asia/Baghdad")).date().isoformat()
+    period = {"from": today, "to": today}
+
+    def figures():
+        return api.post("/analytics/revenue", period).json()["totals"]
+
+    assert api.get("/settlements/balances").json()["items"][0]["withCourier"] == "15000"
+    assert figures()["cashWithCourier"] == "15000"
+    line = {"trackingNumber": made["trackingNumber"], "collected": "15000", "fee": "3000"}
+    settled = a_settlement(api, line).json()
+    api.post(f"/settlements/{settled['id']}/accept")
+    assert (figures()["cashWithCourier"], figures()["cashRemitted"]) == ("0", "15000")
+    doctor()
+
+
+def test_an_order_changes_no_more_once_a_company_was_told_of_it(api, store, nawa, link):
+    order, made = dispatched(api, store)
+    path = f"/orders/{order['id']}"
+    items = [{"sku": order["items"][0]["sku"], "quantity": 5}]
+
+    refused = api.put(path, {"items": items, "address": "7 Kindi St."})
+    inside = api.put(path, {"internalNotes": "Asked for five"})
+    api.post(f"/dispatches/{made['id']}/cancel")
+    work()
+    taken_back = api.put(path, {"items": items})
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "not_editable")
+    assert refused.json()["fields"] == ["address", "items"]
+    assert (inside.status_code, taken_back.status_code) == (200, 200)
+    assert taken_back.json()["total"] == "55000"
 
 
 def test_differences_must_be_accepted_by_name(api, store, nawa, link):

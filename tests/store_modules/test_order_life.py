@@ -353,6 +353,20 @@ def test_a_key_moves_what_the_table_says(api, key, order):
     assert move(api, order, "shipped").status_code == 200
 
 
+def test_cancelling_by_any_name_needs_its_permission(store, order):
+    staff = client_of(store, a_member(store, denies=["orders.cancel"]))
+
+    answers = [
+        staff.post(f"/orders/{order['id']}/cancel"),
+        staff.delete(f"/orders/{order['id']}"),
+        move(staff, order, "cancelled"),
+    ]
+
+    assert [answer.status_code for answer in answers] == [403] * 3
+    assert {answer.json()["requiredPermission"] for answer in answers} == {"orders.cancel"}
+    assert move(staff, order, "confirmed").status_code == 200
+
+
 def test_the_system_and_a_courier_have_moves_of_their_own(store, order):
     owner = actor_of_store(store)
     courier = replace(owner, kind="provider", is_owner=False)
