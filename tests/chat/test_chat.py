@@ -477,7 +477,12 @@ def test_an_erased_visitor_leaves_words_without_a_name(api, key, store):
 
 
 def test_an_erased_visitor_is_gone_from_the_feed_too(api, store, channel):
-    claims = {"sub": "customer-nine", "name": "Sara", "email": "sara@example.com", "phone": "07701234567"}
+    claims = {
+        "sub": "customer-nine",
+        "name": "Sara",
+        "email": "sara@example.com",
+        "phone": "07701234567",
+    }
     visitor = visitor_client_of(store, identityToken=sign(channel, **claims))
     page = {"pageUrl": "https://shop.example/cart?of=sara"}
     talk = visitor.post("/conversations", {"message": "Hi"} | page).json()["id"]
