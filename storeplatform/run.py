@@ -5,6 +5,7 @@ With `--server` only the last: where migrations and workers have hosts of their 
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -150,6 +151,12 @@ def banner(settings: Any, development: bool) -> str:
             f"  API key      {demo['apiKey']}",
             f"  Demo shop    {origin}/demo-shop",
             f"  Codes go to  {settings.OTP_FILE}",
+            "",
+            "  For the programs of DOCS, in another terminal:",
+            "",
+            f"export STORE_URL={origin} OTP_FILE={shlex.quote(str(settings.OTP_FILE))}",
+            f"export STORE_LOGIN={demo['email']} STORE_PASSWORD={shlex.quote(demo['password'])}",
+            f"export STORE_API_KEY={demo['apiKey']}",
             "",
             "  Ctrl+C stops everything.",
         ]
