@@ -42,12 +42,16 @@ def main() -> int:
 
 def start_local_servers(stack: ExitStack) -> None:
     """Our own PostgreSQL and Valkey, unless settings name others."""
-    from storeplatform.local_servers import LocalServers
+    from storeplatform.local_servers import CannotStart, LocalServers
 
     wanted = [name for name in ("DATABASE_URL", "REDIS_URL") if not os.environ.get(name)]
     if not wanted:
         return
-    servers = stack.enter_context(LocalServers(Path(os.environ.get("STATE_DIR", ROOT / "var"))))
+    state_dir = Path(os.environ.get("STATE_DIR", ROOT / "var"))
+    try:
+        servers = stack.enter_context(LocalServers(state_dir))
+    except CannotStart as fault:
+        raise SystemExit(str(fault)) from None
     os.environ.setdefault("DATABASE_URL", servers.database_url)
     os.environ.setdefault("REDIS_URL", servers.redis_url)
 
