@@ -243,3 +243,15 @@ def test_every_program_of_every_page_is_run():
     assert found == RUN
     sections = [block.heading for block in blocks(CHAT) if block.language in ("python", "js")]
     assert len(sections) == len(set(sections)) == 3
+
+
+def test_the_calls_in_the_pages_text_are_accepted(api):
+    call = re.compile(r'`(POST|PUT|PATCH) /api/v1/store(/\S+) (\{".*?\})`', re.DOTALL)
+    sent = []
+    for page in INTEGRATIONS.rglob("*.md"):
+        for method, path, body in call.findall(page.read_text()):
+            answer = api.request(method.lower(), path, json.loads(body))
+            assert answer.status_code < 300, (page, path, answer.content)
+            sent.append(path)
+
+    assert sorted(sent) == ["/oauth-mcp/redirect-uris", "/oauth-mcp/settings"]
