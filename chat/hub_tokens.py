@@ -10,11 +10,10 @@ import redis
 from django.utils import timezone
 
 from chat.models import VisitorSession
-from chat.services import random_text
 from store_modules.stores.authentication import load_actor, store_facts
 from store_modules.stores.models import Store
 from storeplatform.kernel import valkey
-from storeplatform.kernel.crypto import keyed_hash, keyed_hashes
+from storeplatform.kernel.crypto import keyed_hash, keyed_hashes, random_text
 from storeplatform.kernel.errors import Unavailable
 from storeplatform.kernel.ports import Port
 from storeplatform.kernel.tenancy import Actor

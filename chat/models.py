@@ -258,6 +258,14 @@ class Message(models.Model):
         return f"{self.conversation_id} {self.seq}"
 
 
+SENDERS = {  # by the kind of an actor
+    "user": Message.Sender.AGENT,
+    "api_key": Message.Sender.BOT,
+    "visitor": Message.Sender.VISITOR,
+    "system": Message.Sender.SYSTEM,
+}
+
+
 class Attachment(models.Model):
     """A file that somebody sent. Without a message it is forgotten after a day."""
 

@@ -7,8 +7,10 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from chat.channels import new_channel
+from chat.messages import Draft
 from chat.models import MAX_TEXT, Channel, Conversation, Message, Visitor
-from chat.services import Draft, conversation_number, new_channel, open_conversation
+from chat.opening import conversation_number, open_conversation
 from store_modules.stores.authentication import store_facts
 from store_modules.stores.models import Store
 from storeplatform.kernel.tenancy import Actor

@@ -10,7 +10,9 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from chat import feed, hub_tokens, services
+from chat import channels, conversations, feed, hub_tokens, opening, visitors
+from chat.attachments import keep_upload
+from chat.messages import Draft, edit_message, post_message
 from chat.models import (
     UNREAD,
     Attachment,
@@ -20,6 +22,8 @@ from chat.models import (
     Message,
     Visitor,
 )
+from chat.presence import note_typing
+from chat.reading import mark_read
 from chat.serializers import (
     Accepted,
     Assignment,
@@ -43,7 +47,6 @@ from chat.serializers import (
     VisitorSerializer,
     read_to,
 )
-from chat.services import Draft
 from storeplatform.kernel import uploads
 from storeplatform.kernel.filters import Flag, Ids, People, Since, Texts, WireFilterSet, Words
 from storeplatform.kernel.limits import POLICIES, Bucket
@@ -132,15 +135,15 @@ class Conversations(StoreScopedViewSet[Conversation]):
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Open a conversation with a visitor, or go on with the one that is open (200)."""
         values = self.body()
-        number = services.conversation_number(self.actor.store_id)
+        number = opening.conversation_number(self.actor.store_id)
 
         def effect() -> Response:
             given = dict(values)
             message = given.pop("message", None)
-            channel = given.pop("channel", None) or services.default_channel(self.actor.store_id)
-            visitor = services.visitor_of(self.actor, given.pop("visitor"))
+            channel = given.pop("channel", None) or channels.default_channel(self.actor.store_id)
+            visitor = visitors.visitor_of(self.actor, given.pop("visitor"))
             draft = Draft(**message) if message else None
-            conversation, is_new = services.open_conversation(
+            conversation, is_new = opening.open_conversation(
                 self.actor, channel, visitor, number, draft, **given
             )
             response = self.row_response(conversation.pk, status=201 if is_new else 200)
@@ -150,7 +153,7 @@ class Conversations(StoreScopedViewSet[Conversation]):
         return self.once(effect)
 
     def perform_update(self, row: Conversation, serializer: Any) -> Conversation:
-        return services.change_conversation(self.actor, row, serializer.validated_data)
+        return conversations.change_conversation(self.actor, row, serializer.validated_data)
 
     def deed(self, change: Callable[[Conversation], Any]) -> Response:
         """One change of the locked conversation of the path, answered with it."""
@@ -165,9 +168,11 @@ class Conversations(StoreScopedViewSet[Conversation]):
     def assign(self, request: Request, pk: UUID) -> Response:
         """Give it to a member or to nobody; with `expectedAssignedUserId` only from them."""
         values = self.body()
-        expected = values.get("expected_assigned_user_id", services.UNCHANGED)
+        expected = None
+        if "expected_assigned_user_id" in values:
+            expected = values["expected_assigned_user_id"] or conversations.NOBODY
         return self.deed(
-            lambda conversation: services.assign(
+            lambda conversation: conversations.assign(
                 self.actor, conversation, values["user_id"], expected
             )
         )
@@ -179,9 +184,7 @@ class Conversations(StoreScopedViewSet[Conversation]):
         if visible is None:
             visible = self.actor.kind == "user"
         return self.once(
-            lambda: Response(
-                services.mark_read(self.actor, pk, values["up_to_seq"], visible=visible)
-            )
+            lambda: Response(mark_read(self.actor, pk, values["up_to_seq"], visible=visible))
         )
 
     def typing(self, request: Request, pk: UUID) -> Response:
@@ -190,22 +193,22 @@ class Conversations(StoreScopedViewSet[Conversation]):
         conversation = self.get_object()
 
         def effect() -> Response:
-            services.note_typing(self.actor, conversation, is_typing=values["is_typing"])
+            note_typing(self.actor, conversation, is_typing=values["is_typing"])
             return Response({"accepted": True}, status=202)
 
         return self.once(effect)
 
     def resolve(self, request: Request, pk: UUID) -> Response:
-        return self.deed(lambda conversation: services.resolve(self.actor, conversation))
+        return self.deed(lambda conversation: conversations.resolve(self.actor, conversation))
 
     def reopen(self, request: Request, pk: UUID) -> Response:
-        return self.deed(lambda conversation: services.reopen(self.actor, conversation))
+        return self.deed(lambda conversation: conversations.reopen(self.actor, conversation))
 
     def snooze(self, request: Request, pk: UUID) -> Response:
         """Put it away until a time, or until the visitor writes."""
         until = self.body()["until"]
         return self.deed(
-            lambda conversation: services.change_conversation(
+            lambda conversation: conversations.change_conversation(
                 self.actor, conversation, {"snoozed_until": until}
             )
         )
@@ -283,7 +286,7 @@ class OfConversation(StoreScoped[Message]):
         """Add a message; a repeat of its clientMessageId is answered with the first one (200)."""
 
         def effect() -> Response:
-            message, is_new = services.post_message(
+            message, is_new = post_message(
                 self.actor, self.kwargs["conversation_id"], Draft(**values)
             )
             return self.message_response(message, 201 if is_new else 200)
@@ -312,14 +315,14 @@ class Messages(SeqPages, OfConversation):
         """The text goes, the number stays."""
 
         def effect() -> Response:
-            services.edit_message(self.actor, self.message(), None)
+            edit_message(self.actor, self.message(), None)
             return Response(status=204)
 
         return self.once(effect)
 
     def changed(self, text: str) -> Response:
         return self.once(
-            lambda: self.message_response(services.edit_message(self.actor, self.message(), text))
+            lambda: self.message_response(edit_message(self.actor, self.message(), text))
         )
 
     def message(self) -> Message:
@@ -342,7 +345,7 @@ class Attachments(StoreScoped[Attachment]):
         sent = uploads.read_upload(request)
 
         def effect() -> Response:
-            kept = services.keep_upload(self.actor, sent)
+            kept = keep_upload(self.actor, sent)
             row = self.wire_rows(Attachment.objects.filter(pk=kept.pk))[0][0]
             response = Response(row, status=201)
             response["Location"] = f"{request.path}/{kept.pk}"
@@ -434,7 +437,7 @@ class Channels(StoreScopedViewSet[Channel]):
         values = self.body()
 
         def effect() -> Response:
-            channel, secret = services.new_channel(self.actor.store_id, **values)
+            channel, secret = channels.new_channel(self.actor.store_id, **values)
             response = self.with_secret(channel, secret, 201)
             response["Location"] = f"{request.path}/{channel.pk}"
             return response
@@ -455,7 +458,7 @@ class Channels(StoreScopedViewSet[Channel]):
 
         def effect() -> Response:
             channel = self.locked_object()
-            return self.with_secret(channel, services.rotate_secret(channel))
+            return self.with_secret(channel, channels.rotate_secret(channel))
 
         return self.once(effect)
 
@@ -468,14 +471,14 @@ class Visitors(StoreScopedViewSet[Visitor]):
 
     def perform_destroy(self, instance: Visitor) -> None:
         """Erase who it was; what was said stays."""
-        services.erase_visitor(self.actor, instance)
+        visitors.erase_visitor(self.actor, instance)
 
     def block(self, request: Request, pk: UUID) -> Response:
         """Keep a visitor from writing; `blocked: false` lets them again."""
         blocked = self.body()["blocked"]
 
         def effect() -> Response:
-            visitor = services.block_visitor(self.actor, self.locked_object(), blocked=blocked)
+            visitor = visitors.block_visitor(self.actor, self.locked_object(), blocked=blocked)
             return self.row_response(visitor.pk)
 
         return self.once(effect)

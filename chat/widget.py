@@ -13,8 +13,13 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from chat import feed, hub_tokens, services
+from chat import feed, hub_tokens
+from chat.channels import identity_secret
+from chat.messages import Draft
 from chat.models import Attachment, Channel, Conversation, Message, Visitor, VisitorSession
+from chat.opening import conversation_number, open_conversation
+from chat.presence import note_typing
+from chat.reading import mark_read, note_delivery
 from chat.serializers import (
     Accepted,
     Cursors,
@@ -29,10 +34,10 @@ from chat.serializers import (
     VisitorReading,
     WidgetConfig,
 )
-from chat.services import Draft
 from chat.views import Attachments, OfConversation, SeqPages, token_response
+from chat.visitors import customer_of
 from store_modules.stores.models import Store
-from storeplatform.kernel.crypto import keyed_hash
+from storeplatform.kernel.crypto import keyed_hash, random_text
 from storeplatform.kernel.errors import Denied, NotFound, Unauthenticated
 from storeplatform.kernel.limits import POLICIES, Bucket, charge, refuse_over
 from storeplatform.kernel.parsing import dumps
@@ -207,7 +212,7 @@ class Widget(WidgetSurface, PublicView):
         try:
             claims: dict[str, Any] = jwt.decode(
                 token,
-                services.identity_secret(channel),
+                identity_secret(channel),
                 algorithms=["HS256"],
                 leeway=CLOCK_LEEWAY,
                 options={"require": ["exp", "sub"], "verify_aud": False},
@@ -231,7 +236,7 @@ class Widget(WidgetSurface, PublicView):
         if values.get("locale"):
             visitor.locale = values["locale"]
         visitor.save(update_fields=["locale", "updated_at"])
-        token = f"vst_{services.random_text(43)}"
+        token = f"vst_{random_text(43)}"
         session = VisitorSession.objects.create(
             store_id=channel.store_id,
             channel=channel,
@@ -272,7 +277,7 @@ def vouched_visitor(channel: Channel, claims: dict[str, Any]) -> Visitor:
     if isinstance(claims.get("phone"), str):
         with suppress(PhoneError):  # vouched for, but no number
             visitor.phone = normalise_phone(claims["phone"], country, mobile=False)
-    visitor.customer_id = services.customer_of(visitor)
+    visitor.customer_id = customer_of(visitor)
     visitor.save()
     return visitor
 
@@ -330,14 +335,14 @@ class OwnConversations(VisitorSurface, StoreScopedViewSet[Conversation]):
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Begin, or go on with the conversation that is open (200)."""
         values = self.body()
-        number = services.conversation_number(self.actor.store_id)
+        number = conversation_number(self.actor.store_id)
 
         def effect() -> Response:
             given = dict(values)
             message = given.pop("message", None)
             if message:
                 message.pop("sender_name", None)
-            conversation, is_new = services.open_conversation(
+            conversation, is_new = open_conversation(
                 self.actor,
                 request.channel,  # type: ignore[attr-defined]
                 Visitor.objects.get(pk=self.actor.id),
@@ -356,7 +361,7 @@ class OwnConversations(VisitorSurface, StoreScopedViewSet[Conversation]):
         self.get_object()
 
         def effect() -> Response:
-            cursors = services.mark_read(self.actor, pk, values["up_to_seq"], visible=True)
+            cursors = mark_read(self.actor, pk, values["up_to_seq"], visible=True)
             return Response(cursors)
 
         return self.once(effect)
@@ -366,7 +371,7 @@ class OwnConversations(VisitorSurface, StoreScopedViewSet[Conversation]):
         conversation = self.get_object()
 
         def effect() -> Response:
-            services.note_typing(self.actor, conversation, is_typing=values["is_typing"])
+            note_typing(self.actor, conversation, is_typing=values["is_typing"])
             return Response({"accepted": True}, status=202)
 
         return self.once(effect)
@@ -392,7 +397,7 @@ class OwnMessages(VisitorSurface, SeqPages, OfConversation):
 
     def noted(self, page: dict[str, Any], rows: QuerySet[Any]) -> Response:
         """What is read this way has been delivered."""
-        services.note_delivery(Message.objects.filter(pk__in=rows.order_by().values("pk")))
+        note_delivery(Message.objects.filter(pk__in=rows.order_by().values("pk")))
         return Response(page)
 
     def create(self, request: Request, conversation_id: UUID) -> Response:

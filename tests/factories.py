@@ -3,7 +3,7 @@
 import functools
 import itertools
 
-from chat.services import new_channel
+from chat.channels import new_channel
 from store_modules.catalog import services as catalog
 from store_modules.customers.models import Customer
 from store_modules.geography.models import Area

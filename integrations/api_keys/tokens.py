@@ -2,11 +2,11 @@
 
 import hmac
 import re
-import secrets
 import zlib
 from dataclasses import dataclass
 
-ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+from storeplatform.kernel.crypto import ALPHABET, random_text
+
 PREFIX = "stk_"
 TOKEN = re.compile(r"(st[kt]_[0-9A-Za-z]{16})\.([0-9A-Za-z]{40})([0-9A-Za-z]{6})")
 TOKEN_ANYWHERE = re.compile(f"(?={TOKEN.pattern})")  # also where two overlap
@@ -30,10 +30,6 @@ def base62(number: int, width: int) -> str:
         number, digit = divmod(number, 62)
         digits = ALPHABET[digit] + digits
     return digits
-
-
-def random_text(length: int) -> str:
-    return "".join(secrets.choice(ALPHABET) for _ in range(length))
 
 
 def checksum(key_id: str, random: str) -> str:

@@ -3,18 +3,25 @@
 import hashlib
 import hmac
 import os
+import secrets
 from functools import cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 NONCE_BYTES = 12
 LEAST_BYTES = 2 + NONCE_BYTES + 16  # version, nonce, tag
 
 
 class Undecipherable(Exception):
     """The text was changed, belongs elsewhere, or its key is gone."""
+
+
+def random_text(length: int) -> str:
+    """Letters and digits that nobody guesses, just under six bits each."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(length))
 
 
 def current(name: str) -> tuple[int, bytes]:

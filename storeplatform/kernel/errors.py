@@ -30,6 +30,11 @@ class Refusal(Exception):
         self.headers: dict[str, str] = {}
 
 
+def field_refusal(field: str, message: str, code: str = "validation_error") -> Refusal:
+    """A refusal because of one input, named as it is spelled on the wire."""
+    return Refusal(code, message, errors={field: [message]})
+
+
 class Unauthenticated(Refusal):
     """No credential, or one that does not hold. `scheme` fills WWW-Authenticate."""
 

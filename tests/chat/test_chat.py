@@ -8,7 +8,10 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from chat import feed, hub_tokens, services
+from chat import feed, hub_tokens
+from chat.attachments import purge_attachments
+from chat.channels import identity_secret
+from chat.conversations import wake_snoozed
 from chat.models import (
     Attachment,
     Channel,
@@ -219,10 +222,10 @@ def test_snoozed_conversations_wake_by_themselves(api, talk):
     assert api.post(f"{path}/snooze", {"until": past}).status_code == 400
     assert api.patch(path, {"status": "snoozed"}).status_code == 400
     api.post(f"{path}/snooze", {"until": (timezone.now() + timedelta(hours=1)).isoformat()})
-    assert services.wake_snoozed() == 0
+    assert wake_snoozed() == 0
     Conversation.objects.update(snoozed_until=timezone.now() - timedelta(seconds=1))
 
-    assert services.wake_snoozed() == 1
+    assert wake_snoozed() == 1
 
     woken = api.get(path).json()
     assert (woken["status"], woken["snoozedUntil"]) == ("open", None)
@@ -407,7 +410,7 @@ def test_html_is_no_attachment_and_unsent_files_go_after_a_day(api):
     multipart(api, "/chat/attachments", "a.pdf", PDF)
     Attachment.objects.update(created_at=timezone.now() - timedelta(hours=25))
 
-    assert services.purge_attachments() == 1
+    assert purge_attachments() == 1
     assert Attachment.objects.count() == 0
 
 
@@ -669,7 +672,7 @@ def test_other_visitors_conversations_do_not_exist(store, visitor, talk):
 
 def sign(channel, secret=None, algorithm="HS256", **claims):
     claims = {"sub": "customer-1", "exp": int(time.time()) + 600} | claims
-    key = secret or services.identity_secret(channel)
+    key = secret or identity_secret(channel)
     return jwt.encode({k: v for k, v in claims.items() if v is not None}, key, algorithm)
 
 

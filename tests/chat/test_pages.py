@@ -8,7 +8,7 @@ import jwt
 import pytest
 from PIL import Image
 
-from chat import services
+from chat.channels import identity_secret
 from chat.models import CannedReply, Conversation, Message, Visitor
 from chat.pages import TEXTS
 from tests.browser import FOLDER, Browser
@@ -381,7 +381,7 @@ def test_who_belongs_to_two_stores_goes_from_one_to_the_other(
 def test_customers_of_one_browser_do_not_read_each_other(browser, server, channel):
     def identity(subject):
         claims = {"sub": subject, "exp": int(time.time()) + 600}
-        return jwt.encode(claims, services.identity_secret(channel), "HS256")
+        return jwt.encode(claims, identity_secret(channel), "HS256")
 
     def come_back_as(token):
         visitor.give("storeChatIdentity", token)

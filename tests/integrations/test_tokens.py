@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from integrations.api_keys.tokens import (
-    ALPHABET,
     checksum,
     exposed_key_ids,
     key_id_of,
     new_token,
 )
+from storeplatform.kernel.crypto import ALPHABET
 
 VECTOR = "stk_0123456789ABCDEF.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa1My2D0"
 KEY_ID = "stk_0123456789ABCDEF"

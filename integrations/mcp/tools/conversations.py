@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from chat import services
+from chat.messages import Draft, post_message
 from chat.models import MAX_TEXT, Conversation, Message
 from chat.serializers import ConversationSerializer, MessageSerializer
 from chat.views import ConversationFilters
@@ -153,9 +153,9 @@ class Saying(Keyed):
 )
 def send_message(principal: Principal, given: Saying) -> dict[str, Any]:
     actor = principal.actor
-    draft = services.Draft(text=given.text, expected_last_seq=given.expected_last_seq)
+    draft = Draft(text=given.text, expected_last_seq=given.expected_last_seq)
     try:
-        made, _ = services.post_message(actor, given.id, draft)
+        made, _ = post_message(actor, given.id, draft)
     except NotFound:
         raise no_conversation() from None
     row = rows_of(MessageSerializer, actor, Message.objects.filter(pk=made.pk))[0][0]

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from chat.services import new_channel
+from chat.channels import new_channel
 from integrations.api_keys.models import ApiKey
 from integrations.api_keys.scopes import SCOPES
 from integrations.api_keys.services import issue_key
