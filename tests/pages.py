@@ -121,7 +121,7 @@ class Running:
             self.lines.put(self.said[-1])
         self.lines.put(None)
 
-    def next_line(self, seconds=30):
+    def next_line(self, seconds=90):
         line = self.lines.get(timeout=seconds)
         assert line is not None, ("it ended", self.said)
         return line

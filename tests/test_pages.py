@@ -22,7 +22,7 @@ from tests.pages import (
     program,
     walk,
 )
-from tests.servers import ROOT, RunningServer, RunningWorker, free_port, until
+from tests.servers import ROOT, RunningServer, RunningWorker, at_once, free_port, until
 from tests.signalr.proxy import Proxy
 from tests.test_guides import PAGES as GUIDES
 
@@ -78,10 +78,17 @@ def settings_of(line):
 
 
 def test_the_pages_do_what_they_say(live, compiled, tmp_path):
-    keys_do(live | account(), tmp_path)
-    chat_does(live | account(), tmp_path, compiled)
-    webhooks_do(live | account(), tmp_path, compiled)
-    nawa_does(live | account(), tmp_path)
+    keys, chat, webhooks, nawa = [live | account() for _ in range(4)]
+
+    def talk():
+        chat_does(chat, tmp_path, compiled)
+        webhooks_do(webhooks, tmp_path, compiled)
+
+    def trade():  # one after the other: each reads the newest code
+        keys_do(keys, tmp_path)
+        nawa_does(nawa, tmp_path)
+
+    at_once(2, lambda number: (talk, trade)[number]())
 
 
 def keys_do(variables, folder):
@@ -217,11 +224,11 @@ def nawa_does(variables, folder):
     assert "15000" in balances
     assert accepted == "accepted"
     assert remitted == "remitted"
-    lose, returned, told, preview, everything = faults
+    lose, returned, told, talk, everything = faults
     assert json.loads(lose) == {"lose": 2}
     assert json.loads(returned)["status"] == "returned"
     assert json.loads(told) == {"told": "answered 200"}
-    assert preview == "When?"
+    assert "'lastMessagePreview': 'When?'" in talk
     assert len(json.loads(everything)["shipments"]) == 1
 
 
