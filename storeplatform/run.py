@@ -5,6 +5,7 @@ With `--server` only the last: where migrations and workers have hosts of their 
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -41,12 +42,16 @@ def main() -> int:
 
 def start_local_servers(stack: ExitStack) -> None:
     """Our own PostgreSQL and Valkey, unless settings name others."""
-    from storeplatform.local_servers import LocalServers
+    from storeplatform.local_servers import CannotStart, LocalServers
 
     wanted = [name for name in ("DATABASE_URL", "REDIS_URL") if not os.environ.get(name)]
     if not wanted:
         return
-    servers = stack.enter_context(LocalServers(Path(os.environ.get("STATE_DIR", ROOT / "var"))))
+    state_dir = Path(os.environ.get("STATE_DIR", ROOT / "var"))
+    try:
+        servers = stack.enter_context(LocalServers(state_dir))
+    except CannotStart as fault:
+        raise SystemExit(str(fault)) from None
     os.environ.setdefault("DATABASE_URL", servers.database_url)
     os.environ.setdefault("REDIS_URL", servers.redis_url)
 
@@ -150,6 +155,12 @@ def banner(settings: Any, development: bool) -> str:
             f"  API key      {demo['apiKey']}",
             f"  Demo shop    {origin}/demo-shop",
             f"  Codes go to  {settings.OTP_FILE}",
+            "",
+            "  For the programs of DOCS, in another terminal:",
+            "",
+            f"export STORE_URL={origin} OTP_FILE={shlex.quote(str(settings.OTP_FILE))}",
+            f"export STORE_LOGIN={demo['email']} STORE_PASSWORD={shlex.quote(demo['password'])}",
+            f"export STORE_API_KEY={demo['apiKey']}",
             "",
             "  Ctrl+C stops everything.",
         ]

@@ -46,7 +46,7 @@ class Receiver:
     huge, crumbs or hints without end, or down for not at all; `received` holds each request's
     headers and body, whatever the answer was."""
 
-    def __init__(self, *, tls=None):
+    def __init__(self, *, tls=None, port=0):
         self.mode = "ok"
         self.received = []
         self.at_once = self.most_at_once = 0
@@ -63,7 +63,7 @@ class Receiver:
             def log_message(self, *args):
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.daemon_threads = True
         self.scheme = "http"
         if tls:

@@ -14,15 +14,24 @@ import httpx
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 class RunningServer:
     """uvicorn with the front, ended by its own pid."""
 
     def __init__(
-        self, workers=2, application="storeplatform.asgi:application", log=None, **environment
+        self,
+        workers=2,
+        application="storeplatform.asgi:application",
+        log=None,
+        port=None,
+        **environment,
     ):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = subprocess.Popen(
             [

@@ -16,6 +16,7 @@ BLOCK = r"\n\n```(?:python|text|toml)\n(.*?)```"
 MADE = re.compile(r"Make `(store_modules/vehicles/\w+\.py)`:" + BLOCK, re.DOTALL)
 FIRST = re.compile(r"and `(store_modules/vehicles/models\.py)`:" + BLOCK, re.DOTALL)
 ADDED = re.compile(r"In `([\w/.]+)`, below `([^`]+)`[^\n]*:" + BLOCK, re.DOTALL)
+OWN_TEST = re.compile(r"`tests/store_modules/test_vehicles\.py`.*?" + BLOCK[4:], re.DOTALL)
 USE = """
 import json
 from tests.clients import client_of
@@ -87,7 +88,9 @@ def test_the_steps_to_a_new_module_work(project):
     for step in steps:
         done = python(project, *step)
         assert done.returncode == 0, done.stdout + done.stderr
-    program = f"import django; django.setup()\n{USE}"
+    own_test = OWN_TEST.search(PAGE)[1]
+    (name,) = re.findall(r"def (test_\w+)\(api\)", own_test)
+    program = f"import django; django.setup()\n{USE}\n{own_test}\n{name}(client_of(a_store()))"
 
     used = python(project, "-c", program)
 

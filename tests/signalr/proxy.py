@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import cycle
 
 
@@ -12,6 +12,7 @@ class Proxy:
     def __init__(self, *ports):
         self.ports = cycle(ports)
         self.ends = []
+        self.is_away = False
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -23,6 +24,9 @@ class Proxy:
                 client, _ = self.listener.accept()
             except OSError:
                 return
+            if self.is_away:
+                client.close()
+                continue
             try:
                 server = socket.create_connection(("127.0.0.1", next(self.ports)))
             except OSError:
@@ -43,6 +47,14 @@ class Proxy:
         """As a network that goes away and comes back."""
         for end in self.ends:
             hang_up(end)
+
+    @contextmanager
+    def away(self):
+        """As a network that is gone for a while."""
+        self.is_away = True
+        self.cut()
+        yield
+        self.is_away = False
 
     def close(self):
         self.listener.close()
