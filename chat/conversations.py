@@ -20,8 +20,9 @@ NOBODY = UUID(int=0)  # what stands for nobody where None means that nothing was
 
 
 def locked(store_id: UUID, conversation_id: UUID | str) -> Conversation:
-    """The conversation under its lock. Raises NotFound."""
-    rows = Conversation.objects.of(store_id).select_for_update(of=("self",))
+    """The conversation under its lock, with its channel. Raises NotFound."""
+    rows = Conversation.objects.of(store_id).select_related("channel")
+    rows = rows.select_for_update(of=("self",))
     found: Conversation | None = rows.filter(pk=conversation_id).first()
     if found is None:
         raise NotFound

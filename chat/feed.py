@@ -1,6 +1,5 @@
 """The durable feed: every change in commit order, and a wake-up for the hubs after the commit."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -16,6 +15,7 @@ from django.utils import timezone
 from chat.models import FeedEvent, FeedHead
 from chat.signalr.fanout import to_group
 from storeplatform.kernel import valkey
+from storeplatform.kernel.database import prepared
 from storeplatform.kernel.errors import Gone, Refusal
 from storeplatform.kernel.parsing import dumps
 
@@ -69,7 +69,7 @@ def tell(store_id: UUID, *events: Told) -> None:
         }
         for event in events
     ]
-    with connection.cursor() as cursor:
+    with prepared() as cursor:
         cursor.execute(
             APPEND, {"store": store_id, "count": len(rows), "events": dumps(rows).decode()}
         )
@@ -79,14 +79,17 @@ def tell(store_id: UUID, *events: Told) -> None:
 
 def wake(store_id: UUID, visitors: set[UUID]) -> None:
     """Tell the hubs that there is something new. If it is lost, they look every two seconds."""
-    publish(STORE_HUB, str(store_id), {"wake": True})
-    for visitor_id in visitors:
-        publish(VISITOR_HUB, str(visitor_id), {"wake": True})
+    groups = [(STORE_HUB, store_id), *((VISITOR_HUB, visitor_id) for visitor_id in visitors)]
+    publish(*(to_group(hub, str(group), {"wake": True}) for hub, group in groups))
 
 
-def publish(hub: str, group: str, message: Mapping[str, Any]) -> None:
+def publish(*messages: tuple[str, bytes]) -> None:
+    """What `to_group` makes, to whoever listens; it is lost while Valkey is away."""
+    pipeline = valkey.client().pipeline(transaction=False)
+    for channel, message in messages:
+        pipeline.publish(channel, message)
     try:
-        valkey.client().publish(*to_group(hub, group, message))
+        pipeline.execute()
     except redis.RedisError as error:
         log.warning("valkey_away", error=type(error).__name__)
 

@@ -8,6 +8,7 @@ import asyncio
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from time import monotonic
@@ -45,10 +46,13 @@ BATCH = 500
 MOST_FAILED_JOINS = 5
 WAKE: bytes = msgpack.packb({"wake": True})
 API_KEY = re.compile(rb"st[kt]_[0-9A-Za-z]{16}\.[0-9A-Za-z]{46}")
+# Channels' own would be one thread a process: what is checked would hold up what is told.
+threads = ThreadPoolExecutor(3, thread_name_prefix="hub")
 
 
 async def in_database(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    result: R = await database_sync_to_async(function)(*args, **kwargs)
+    call = database_sync_to_async(function, thread_sensitive=False, executor=threads)
+    result: R = await call(*args, **kwargs)
     return result
 
 
@@ -151,7 +155,7 @@ class FeedHub(Hub, ABC):
         await self.connection.join(group)
         self.group = group
         self.watch()
-        head = await in_database(self.head, group)
+        head = (await in_database(self.heads, [group])).get(group, 0)
         is_whole = True
         start = head
         if cursor is not None:
@@ -198,7 +202,8 @@ class FeedHub(Hub, ABC):
 
     @classmethod
     @abstractmethod
-    def head(cls, group: str) -> int: ...
+    def heads(cls, groups: Collection[str]) -> dict[str, int]:
+        """The last number of each group; those of which nothing was told may be missing."""
 
     @classmethod
     @abstractmethod
@@ -271,9 +276,7 @@ class FeedHub(Hub, ABC):
         while True:
             await asyncio.sleep(POLL_SECONDS)
             try:
-                for group in tuple(server.groups.values()):
-                    if group.hub is cls and group.members and group.delivery is None:
-                        group.hear(WAKE)
+                await cls.look_at_all(server)
                 if monotonic() - checked_at >= STANDING_SECONDS - POLL_SECONDS / 2:
                     await cls.check_standing(server)
                     checked_at = monotonic()
@@ -281,6 +284,22 @@ class FeedHub(Hub, ABC):
                 log.warning("hub_watch_waits", error=type(error).__name__)
             except Exception:
                 log.exception("hub_watch_failed", hub=cls.name)
+
+    @classmethod
+    async def look_at_all(cls, server: "HubServer") -> None:
+        """Wake the groups whose wake-up was lost."""
+        quiet = {
+            group.name: group
+            for group in tuple(server.groups.values())
+            if group.hub is cls and group.members and group.delivery is None
+        }
+        if not quiet:
+            return
+        heads = await in_database(cls.heads, quiet)
+        for name, group in quiet.items():
+            reading = [hub for hub in map(hub_of, group.members) if is_reading(hub)]
+            if any((hub.cursor or 0) < heads.get(name, 0) for hub in reading):
+                group.hear(WAKE)
 
     @classmethod
     async def check_standing(cls, server: "HubServer") -> None:

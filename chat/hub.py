@@ -1,6 +1,7 @@
 """The two hubs: the team's inbox and the visitor's widget (platform.md, section 8.4)."""
 
 import asyncio
+from collections.abc import Collection
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -10,9 +11,10 @@ from redis.exceptions import RedisError
 from chat import feed, hub_tokens, presence
 from chat.feed_hub import AUTHORISED_FOR, BATCH, FeedHub, in_database, now, primitives
 from chat.hub_tokens import BadToken, Principal
-from chat.models import Channel, Conversation, FeedEvent, Message
+from chat.models import Channel, Conversation, FeedEvent, FeedHead, Message
 from chat.reading import mark_read, note_delivery
 from chat.signalr.hub import Event, Hub, HubError, method
+from storeplatform.kernel.database import prepared
 from storeplatform.kernel.errors import Refusal
 from storeplatform.kernel.tenancy import Actor
 
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
     from chat.signalr.connection import Connection
 
 MOST_REPLAYED = 1000
+LAST_OF_VISITORS = """
+SELECT visitor_id::text, last.seq FROM unnest(%s::uuid[]) AS wanted (visitor_id)
+CROSS JOIN LATERAL (
+  SELECT seq FROM chat_feedevent told WHERE told.visitor_id = wanted.visitor_id
+  ORDER BY seq DESC LIMIT 1
+) last
+"""
 
 
 class StoreConversationsHub(FeedHub):
@@ -152,8 +161,9 @@ class StoreConversationsHub(FeedHub):
             await self.tell_presence("offline")
 
     @classmethod
-    def head(cls, group: str) -> int:
-        return feed.head_of(UUID(group))
+    def heads(cls, groups: Collection[str]) -> dict[str, int]:
+        rows = FeedHead.objects.filter(pk__in=map(UUID, groups))
+        return {str(store_id): seq for store_id, seq in rows.values_list("pk", "seq")}
 
     @classmethod
     def rows(cls, group: str, after: int) -> list[FeedEvent]:
@@ -264,9 +274,10 @@ class WidgetChatHub(FeedHub):
         await self.carry_out(read_in, actor, conversation_id, up_to_seq, True)
 
     @classmethod
-    def head(cls, group: str) -> int:
-        rows = FeedEvent.objects.filter(visitor_id=group).order_by("-seq")
-        return rows.values_list("seq", flat=True).first() or 0
+    def heads(cls, groups: Collection[str]) -> dict[str, int]:
+        with prepared() as cursor:
+            cursor.execute(LAST_OF_VISITORS, [list(groups)])
+            return dict(cursor.fetchall())
 
     @classmethod
     def rows(cls, group: str, after: int) -> list[FeedEvent]:

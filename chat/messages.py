@@ -19,6 +19,7 @@ from storeplatform.kernel import uploads
 from storeplatform.kernel.audit import audit
 from storeplatform.kernel.errors import Conflict, Denied, NotFound, field_refusal
 from storeplatform.kernel.tenancy import Actor
+from storeplatform.kernel.writing import insert
 
 EDITED_FOR = timedelta(minutes=15)
 MOST_MISSED = 20
@@ -38,7 +39,7 @@ class Draft:
     sender_name: str | None = None
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def post_message(actor: Actor, conversation_id: UUID | str, draft: Draft) -> tuple[Message, bool]:
     """Say something; the message, and whether it is new rather than a repeat."""
     return add_message(actor, locked(actor.store_id, conversation_id), draft)
@@ -57,7 +58,7 @@ def add_message(
     reply_to = replied_to(actor, conversation, draft.reply_to_message_id)
     is_inbound = sender_type == Message.Sender.VISITOR
     now = timezone.now()
-    message: Message = Message.objects.create(
+    message = Message(
         store_id=conversation.store_id,
         conversation=conversation,
         seq=conversation.last_seq + 1,
@@ -71,6 +72,7 @@ def add_message(
         reply_to_message=reply_to,
         client_message_id=draft.client_message_id,
     )
+    insert([message])
     for attachment in attachments:
         attachment.conversation, attachment.message = conversation, message
     Attachment.objects.bulk_update(attachments, ["conversation", "message"])

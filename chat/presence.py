@@ -7,6 +7,7 @@ import redis
 from chat import feed
 from chat.hub_tokens import Principal
 from chat.models import SENDERS, Conversation
+from chat.signalr.fanout import to_group
 from chat.visitors import refuse_blocked
 from storeplatform.kernel import valkey
 from storeplatform.kernel.tenancy import Actor
@@ -38,11 +39,11 @@ def note_typing(actor: Actor, conversation: Conversation, *, is_typing: bool) ->
     }
     if actor.kind != "visitor":
         public = feed.envelope("TypingChanged", actor.store_id, conversation.pk, data)
-        feed.publish(feed.VISITOR_HUB, str(conversation.visitor_id), {"event": public})
+        feed.publish(to_group(feed.VISITOR_HUB, str(conversation.visitor_id), {"event": public}))
     told = feed.envelope(
         "TypingChanged", actor.store_id, conversation.pk, data | {"senderId": actor.id}
     )
-    feed.publish(feed.STORE_HUB, str(actor.store_id), {"event": told})
+    feed.publish(to_group(feed.STORE_HUB, str(actor.store_id), {"event": told}))
 
 
 def note_presence(principal: Principal, connection_id: str, *, is_here: bool) -> bool:

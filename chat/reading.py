@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -12,6 +12,7 @@ from chat import events
 from chat.conversations import locked
 from chat.feed import tell
 from chat.models import Conversation, Message
+from storeplatform.kernel.database import prepared
 from storeplatform.kernel.tenancy import Actor
 
 RAISE = """
@@ -23,7 +24,7 @@ SET up_to_seq = greatest(kept.up_to_seq, EXCLUDED.up_to_seq) RETURNING up_to_seq
 
 def raise_cursor(conversation: Conversation, reader: str, up_to: int) -> int:
     """A reader's cursor, which only rises."""
-    with connection.cursor() as cursor:
+    with prepared() as cursor:
         cursor.execute(RAISE, [conversation.pk, reader, up_to])
         return int(cursor.fetchone()[0])
 

@@ -20,6 +20,7 @@ from django.utils import timezone
 from storeplatform.kernel import metrics
 from storeplatform.kernel.models import OutboxEvent
 from storeplatform.kernel.transactions import lock_name
+from storeplatform.kernel.writing import insert
 
 log = structlog.get_logger(__name__)
 
@@ -107,7 +108,7 @@ def emit(
     event = event_of(
         event_type, store_id=store_id, subject_id=subject_id, sequence=sequence, data=data
     )
-    event.save(force_insert=True)
+    insert([event])
 
 
 def claim(limit: int = BATCH, *, again: bool = False) -> list[OutboxEvent]:
