@@ -134,6 +134,8 @@ BODIES = {
     "intoCustomerId": "01890000-0000-7000-8000-000000000000",
 }
 
+UPDATES = {"put": "update", "patch": "partial_update"}
+
 
 def resources():
     for base, router, client in (
@@ -171,3 +173,24 @@ def test_another_stores_row_does_not_exist(path, viewset, client):
     assert 404 in {answer.status_code for answer in answers}
     assert str(pk) not in stranger.get(path).content.decode()
     assert own.get(f"{path}/{pk}").json() == before
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("path", "viewset", "client"), list(resources()))
+def test_a_version_that_is_no_whole_number_is_told_by_its_name(path, viewset, client):
+    store = a_store()
+    own = client(store)
+    pk = (MAKE.get(path.rpartition("/store/")[2]) or MAKE[viewset.queryset.model])(store)
+    url = f"{path}/{pk}"
+    body = {"quantityOnHand": 1} if "inventory" in path else {}
+    methods = [name for name in ("put", "patch") if hasattr(viewset, UPDATES[name])]
+
+    answers = [
+        getattr(own, method)(url, body | {"version": version})
+        for method in methods
+        for version in ("1", "a", 1.0, 1.5, True, [], {})
+    ]
+
+    for answer in answers:
+        assert (answer.status_code, answer.json()["code"]) == (400, "validation_error")
+        assert "version" in answer.json()["errors"]

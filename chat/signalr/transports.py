@@ -15,6 +15,7 @@ from chat.signalr.connection import POLL, SSE, WEBSOCKET, Connection
 from chat.signalr.hub import Hub
 from chat.signalr.registry import Negotiated, TooManyConnections
 from chat.signalr.relay import Event, Gone, Receive, Scope, Send
+from storeplatform.kernel.addresses import client_address
 
 if TYPE_CHECKING:
     from chat.signalr.server import HubServer
@@ -76,7 +77,9 @@ class Request:
         self.query: dict[str, str] = dict(reversed(pairs))
         self.parameters = "\n".join(part for pair in pairs for part in pair).encode()
         self.origin = self.header(b"origin")
-        self.address = client_address(scope, self.headers, trusted_proxies)
+        self.address = client_address(
+            (scope.get("client") or ("", 0))[0], self.header(b"x-forwarded-for"), trusted_proxies
+        )
         self.cors: list[tuple[bytes, bytes]] = []
 
     def header(self, name: bytes) -> str:
@@ -130,17 +133,6 @@ class Request:
         """Returns when the client has left."""
         while (await self.receive())["type"] not in ("http.disconnect", "websocket.disconnect"):
             pass
-
-
-def client_address(scope: Scope, headers: dict[bytes, bytes], trusted_proxies: int) -> str:
-    """The rightmost hop of X-Forwarded-For that no trusted proxy wrote, else the socket's peer."""
-    hops = [
-        hop.strip() for hop in headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")
-    ]
-    if trusted_proxies and len(hops) >= trusted_proxies and hops[-trusted_proxies]:
-        return hops[-trusted_proxies]
-    client = scope.get("client")
-    return str(client[0]) if client else ""
 
 
 async def serve(server: "HubServer", scope: Scope, receive: Receive, send: Send) -> None:

@@ -134,8 +134,9 @@ def rehash_under_new_pepper(key: ApiKey, text: str, peppers: dict[int, bytes]) -
 
 def check_address(key: ApiKey, address: str) -> None:
     if key.allowed_ips:
-        ip = ipaddress.ip_address(address)
-        if not any(ip in ipaddress.ip_network(network) for network in key.allowed_ips):
+        ip = ipaddress.ip_address(address) if address else None
+        networks = map(ipaddress.ip_network, key.allowed_ips)
+        if ip is None or not any(ip in network for network in networks):
             raise Denied("ip_not_allowed", "This key is not used from this address.")
 
 

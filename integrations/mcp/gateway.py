@@ -4,7 +4,6 @@ The order of the checks is mcp.md's, section 5. Nothing is kept in memory betwee
 """
 
 import asyncio
-import ipaddress
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -27,6 +26,7 @@ from integrations.mcp.principal import Call, Principal, principal_of
 from integrations.mcp.registry import TOOLS
 from integrations.mcp.server import make_server, on_thread
 from storeplatform.kernel import limits, metrics
+from storeplatform.kernel.addresses import client_address
 from storeplatform.kernel.errors import TooMany
 from storeplatform.kernel.ids import uuid7
 from storeplatform.kernel.limits import POLICIES, Bucket, Policy
@@ -329,17 +329,9 @@ def missing_scopes(principal: Principal, needed: tuple[str, ...]) -> bool:
 
 
 def address_of(scope: Scope, headers: dict[bytes, bytes]) -> str:
-    """As kernel.middleware finds it: the hop that no trusted proxy wrote."""
-    address = (scope.get("client") or ("", 0))[0]
-    trusted = settings.TRUSTED_PROXY_COUNT
-    if trusted:
-        hops = headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")
-        if len(hops) >= trusted and hops[-trusted].strip():
-            address = hops[-trusted].strip()
-    try:
-        return str(ipaddress.ip_address(address))
-    except ValueError:
-        return ""
+    peer = (scope.get("client") or ("", 0))[0]
+    forwarded_for = headers.get(b"x-forwarded-for", b"").decode("latin-1")
+    return client_address(peer, forwarded_for, settings.TRUSTED_PROXY_COUNT)
 
 
 def replay(body: bytes, receive: Receive) -> Receive:

@@ -14,6 +14,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.module_loading import import_string
 
 from storeplatform.kernel import metrics, tracing
+from storeplatform.kernel.addresses import client_address
 from storeplatform.kernel.ids import uuid7
 from storeplatform.kernel.problems import page_not_found
 
@@ -29,17 +30,6 @@ SAFE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Store-Api-Version": settings.API_VERSION,
 }
-
-
-def client_address(request: HttpRequest) -> str:
-    """The rightmost hop of X-Forwarded-For that no trusted proxy wrote, else the socket's peer."""
-    trusted = settings.TRUSTED_PROXY_COUNT
-    address: str = request.META.get("REMOTE_ADDR", "")
-    if trusted:
-        hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]
-        if len(hops) >= trusted and hops[-trusted]:
-            address = hops[-trusted]
-    return address
 
 
 def is_page(request: HttpRequest) -> bool:
@@ -99,7 +89,11 @@ class RequestMiddleware:
             or (given if REQUEST_ID.fullmatch(given) else "")
             or f"req_{uuid7().hex}"
         )
-        request.client_ip = client_address(request)
+        request.client_ip = client_address(
+            request.META.get("REMOTE_ADDR", ""),
+            request.META.get("HTTP_X_FORWARDED_FOR", ""),
+            settings.TRUSTED_PROXY_COUNT,
+        )
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request.request_id)
         queries = QueryCount()

@@ -15,7 +15,7 @@ from rest_framework import serializers
 from storeplatform.kernel.examples import Examples
 from storeplatform.kernel.methods import reading_only
 from storeplatform.kernel.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
-from storeplatform.kernel.permissions import grant_for
+from storeplatform.kernel.permissions import OR, grant_for
 from storeplatform.kernel.problems import CODES_BY_STATUS
 from storeplatform.kernel.serializers import (
     Body,
@@ -110,7 +110,11 @@ class OperationSchema(AutoSchema):
             return f"{text}\n\nNo credential: {self.view.why_public}.".strip()
         grant = grant_for(self.view, self.view.action, self.method)
         kind = "scope" if ":" in grant else "permission"
-        asks = f"Asks for the {kind} `{grant}`." if grant else "Any valid credential."
+        asks = (
+            f"Asks for the {kind} `{grant.replace(OR, f'`{OR}`')}`."
+            if grant
+            else "Any valid credential."
+        )
         return f"{text}\n\n{asks}".strip()
 
     def get_auth(self) -> list[dict[str, Any]]:

@@ -16,6 +16,9 @@ def actor_of(request: Request) -> Actor:
     return cast(Actor, request.auth)
 
 
+OR = " or "  # between grants of which one will do
+
+
 def grant_for(view: Any, action: str, method: str) -> str:
     """The grant of a view's action: `permissions[action]`, else `resource` with read or write."""
     if action == "metadata":
@@ -39,9 +42,11 @@ class HasGrant(BasePermission):
 
 
 def check_grant(actor: Actor, grant: str) -> None:
-    """Raises Denied naming what is missing."""
-    if not grant or actor.may(grant):
+    """Raises Denied naming what is missing, of several the first."""
+    either = grant.split(OR)
+    if not grant or any(actor.may(one) for one in either):
         return
+    grant = either[0]
     if ":" in grant:
         raise Denied(
             "missing_scope",

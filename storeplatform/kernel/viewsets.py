@@ -165,7 +165,11 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
             )
         body = self.request.data if isinstance(self.request.data, Mapping) else {}
         version = body.get("version")
-        if version is not None and version != row.version:
+        if version is None:
+            return
+        if type(version) is not int:  # True and 1.0 equal 1
+            raise refusal("version", "A whole number, as it was read.")
+        if version != row.version:
             raise Conflict(
                 "version_conflict",
                 "The row has changed since.",

@@ -14,7 +14,7 @@ from chat.pages import TEXTS
 from tests.browser import FOLDER, Browser
 from tests.clients import anonymous
 from tests.factories import a_channel, a_member, a_store, a_user
-from tests.servers import RunningServer
+from tests.servers import RunningServer, until
 
 PASSWORD = "correct horse 12"
 STATIC = Path(__file__).resolve().parent.parent.parent / "chat" / "static" / "chat"
@@ -486,3 +486,57 @@ def test_what_we_serve_of_others_is_what_the_lock_file_pins(name):
     pinned = FOLDER / "node_modules" / VENDORED[name] / name
 
     assert (STATIC / "vendor" / name).read_bytes() == pinned.read_bytes()
+
+
+# What a page's script does with the widget's requests for hub tokens, before it is opened.
+HELD = """
+const real = window.fetch, held = new Promise((go) => { window.letGo = go; });
+window.fetch = async (...sent) => {
+  if (String(sent[0]).includes("hub-token")) await held;
+  return real(...sent);
+};
+"""
+FAILING_ONCE = """
+const real = window.fetch;
+window.tries = 0;
+window.fetch = async (...sent) => {
+  if (String(sent[0]).includes("hub-token") && !window.tries++) throw new TypeError("no network");
+  return real(...sent);
+};
+"""
+
+
+def visiting_with(browser, server, channel, script):
+    url = f"{server.origin}/demo-shop?key={channel.public_key}&lang=en"
+    opened = browser.window("visitor", url)
+    opened.look(f"(() => {{ {script} }})()")
+    opened.click(BUBBLE)
+    return opened
+
+
+def test_the_widget_shows_what_the_team_read_before_it_had_joined(browser, server, channel, agent):
+    visitor = visiting_with(browser, server, channel, HELD)
+    say(visitor, FIELD, "Anybody there?")
+    visitor.see(">>> .own", "Anybody there?")
+    inbox = signed_in(browser, server, agent)
+    inbox.click("#rows .row")
+    until(lambda: Conversation.objects.filter(team_read_seq=1).exists())
+    assert "Seen" not in visitor.see(">>> .own small")
+
+    visitor.look("letGo()")
+
+    visitor.see(">>> .own small", "Seen")
+    assert inbox.faults == visitor.faults == []
+
+
+def test_the_widget_comes_back_when_joining_failed(browser, server, channel, agent):
+    visitor = visiting_with(browser, server, channel, FAILING_ONCE)
+    say(visitor, FIELD, "Hi")
+    inbox = signed_in(browser, server, agent)
+    inbox.click("#rows .row")
+    visitor.until("window.tries > 0")
+
+    say(inbox, "#composer textarea", "Forty packs.")
+
+    visitor.see(">>> .theirs", "Forty packs.")
+    assert visitor.look("window.tries") > 1

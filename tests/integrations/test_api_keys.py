@@ -2,6 +2,7 @@
 
 import pytest
 import time_machine
+from django.test import Client
 from django.utils import timezone
 
 from integrations.api_keys.models import ApiKey
@@ -152,6 +153,21 @@ def test_an_allow_list_keeps_other_addresses_out(api):
     assert client_with(here).get("/whoami").status_code == 200
     bad = api.post(KEYS, body | {"name": "Bad", "allowedIps": ["10.0.0.999"]})
     assert bad.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [("::ffff:203.0.113.7", 200), ("::ffff:198.51.100.7", 403), ("203.0.113.7", 200), ("", 403)],
+)
+def test_an_allow_list_of_ipv4_knows_a_client_that_is_mapped_to_ipv6(api, address, status):
+    body = {"name": "Office", "scopes": ["orders:read"], "allowedIps": ["203.0.113.0/24"]}
+    made = api.post(KEYS, body).json()["apiKey"]
+
+    answer = Client().get(
+        "/api/v1/store/integrations/whoami", REMOTE_ADDR=address, HTTP_X_API_KEY=made
+    )
+
+    assert answer.status_code == status
 
 
 def test_a_key_in_the_address_is_refused_and_reported(api, store):

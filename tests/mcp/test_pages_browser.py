@@ -6,12 +6,16 @@ from urllib.parse import urlencode
 
 import pytest
 
+from integrations.mcp.models import PendingAction
 from integrations.mcp.oauth.models import Agent, Grant
+from store_modules.catalog.models import InventoryItem
 from store_modules.stores.models import Store
 from tests.browser import Browser
-from tests.factories import a_member, a_store
-from tests.mcp.agents import an_application
+from tests.factories import a_member, a_product, a_store
+from tests.mcp.agents import a_pending_action, an_agent, an_application
+from tests.mcp.conftest import an_owner
 from tests.mcp.people import PASSWORD
+from tests.mcp.people import Browser as Visitor
 from tests.mcp.test_oauth import CHALLENGE
 from tests.servers import until
 
@@ -92,3 +96,73 @@ def test_a_merchant_signs_in_lets_an_agent_in_and_ends_it(server, shop, chromium
     assert "messaging:write" not in agent.scopes
     assert agent.revoked_at
     assert not Grant.objects.exists()
+
+
+WAITING = {
+    "en": ("Waiting for your decision", "Change the stock of a product", "Done as it was asked."),
+    "ar": ("بانتظار قرارك", "تغيير مخزون منتج", "تم التنفيذ كما طُلب."),
+}
+
+
+@pytest.mark.parametrize(("language", "width"), [("en", 1280), ("ar", 390)])
+def test_a_merchant_approves_and_refuses_what_agents_ask(server, shop, chromium, language, width):
+    title, deed, done = WAITING[language]
+    product = a_product(shop, quantity=10)
+    client = an_application(name="Desk helper")
+    agent = an_agent(shop, application=client)
+    gone, kept = (
+        PendingAction.objects.create(
+            store=shop,
+            agent=agent,
+            tool="adjust_inventory",
+            arguments={"sku": product.sku, "delta": delta, "reason": "damage"},
+            scope=agent.scope,
+        )
+        for delta in (-3, -4)
+    )
+    other = a_pending_action(a_store())
+
+    window = chromium.window(
+        "own", f"{server.url}/agents", width=width, height=844, language=language
+    )
+    sign_in(window, shop.owner)
+    window.see("h3", title)
+    window.see(".waiting .client", deed)
+    window.see(".waiting dd", product.sku)
+    keep(window, f"waiting-{language}-{width}")
+    assert window.look("document.documentElement.scrollWidth <= innerWidth")
+    assert window.count(".waiting") == 2
+    assert window.count(f"input[value='{other.pk}']") == 0
+    window.click(f"form:has(input[value='{gone.pk}']) button[value=approve]")
+    window.see("[role=status]", done)
+    keep(window, f"approved-{language}-{width}")
+    window.click(f"form:has(input[value='{kept.pk}']) button[value=refuse]")
+    until(lambda: PendingAction.objects.get(pk=kept.pk).status == "rejected")
+
+    assert [one for one in window.faults if "favicon" not in one] == []
+    assert PendingAction.objects.get(pk=gone.pk).status == "approved"
+    assert InventoryItem.objects.get(product=product).quantity_on_hand == 7
+    assert PendingAction.objects.get(pk=other.pk).status == "pending"
+
+
+def test_who_does_not_manage_agents_decides_nothing_on_the_page(server, shop):
+    action = a_pending_action(shop)
+    user = an_owner(a_store())
+    a_member(shop, denies=["agents.manage"], user=user)
+    clerk = Visitor(user, server.url)
+
+    page = clerk.get("/agents")
+    clerk.http.post(
+        "/agents",
+        data={
+            "action": str(action.pk),
+            "decision": "approve",
+            "csrfmiddlewaretoken": clerk.http.cookies["csrftoken"],
+        },
+        headers={"Origin": server.url},
+    )
+    clerk.close()
+
+    assert page.status_code == 200
+    assert "Waiting for your decision" not in page.text
+    assert PendingAction.objects.get(pk=action.pk).status == "pending"

@@ -1,6 +1,7 @@
 """What people see: sign-in, consent, and the agents they let in. No script, a strict policy."""
 
 import re
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import UUID
@@ -18,15 +19,17 @@ from oauth2_provider.exceptions import FatalClientError, OAuthToolkitError
 from oauth2_provider.http import OAuth2ResponseRedirect
 from oauth2_provider.views.mixins import OAuthLibMixin
 
+from integrations.mcp import approvals
+from integrations.mcp.models import PendingAction
 from integrations.mcp.oauth import agents
 from integrations.mcp.oauth.models import Agent, Application, is_loopback
 from integrations.mcp.oauth.scopes import OFFLINE, SCOPES, allowed_to
-from integrations.mcp.oauth.texts import TEXTS
+from integrations.mcp.oauth.texts import ARGUMENTS, DEEDS, TEXTS
 from store_modules.stores.models import Membership
 from store_modules.stores.people import prove
 from store_modules.stores.serializers import Credentials
 from storeplatform.kernel.audit import audit
-from storeplatform.kernel.errors import TooMany
+from storeplatform.kernel.errors import Conflict, NotFound, TooMany
 from storeplatform.kernel.problems import refusal_from
 from storeplatform.kernel.viewsets import PublicView
 
@@ -274,7 +277,7 @@ class NoChallenge(OAuthToolkitError):
 
 
 class ConnectedAgents(View):
-    """The agents of a person's stores, with a way to end each."""
+    """The agents of a person's stores, with a way to end each, and what waits for a decision."""
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         if not request.user.is_authenticated:
@@ -282,38 +285,94 @@ class ConnectedAgents(View):
         return super().dispatch(request, *args, **kwargs)
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        return page(request, "connected", {"stores": self.stores(request), "user": request.user})
+        members = memberships(request.user)
+        context = {
+            "stores": [self.shown(request, member) for member in members],
+            "decided": self.decided(request, members),
+            "user": request.user,
+        }
+        return page(request, "connected", context)
 
-    def stores(self, request: HttpRequest) -> list[dict[str, Any]]:
+    def shown(self, request: HttpRequest, member: Membership) -> dict[str, Any]:
         language = language_of(request)
-        shown = []
-        for member in memberships(request.user):
-            rows = agents_seen_by(member).select_related("application", "user")
-            shown.append(
+        rows = agents_seen_by(member).select_related("application", "user")
+        return {
+            "name": member.store.name,
+            "actions": [
                 {
-                    "name": member.store.name,
-                    "agents": [
-                        {
-                            "row": row,
-                            "client": row.application.name or row.application.client_id,
-                            "sentences": [getattr(SCOPES[s], language) for s in row.scopes],
-                        }
-                        for row in rows.order_by("-created_at")[:200]
-                    ],
+                    "row": row,
+                    "client": row.agent.application.name or row.agent.application.client_id,
+                    "deed": DEEDS[language].get(row.tool, row.tool),
+                    "arguments": arguments_of(row, language),
                 }
-            )
-        return shown
+                for row in actions_decided_by(member)
+                .filter(status=PendingAction.Status.PENDING)
+                .select_related("agent__application", "agent__user")
+                .order_by("-created_at")[:50]
+            ],
+            "agents": [
+                {
+                    "row": row,
+                    "client": row.application.name or row.application.client_id,
+                    "sentences": [getattr(SCOPES[s], language) for s in row.scopes],
+                }
+                for row in rows.order_by("-created_at")[:200]
+            ],
+        }
+
+    def decided(self, request: HttpRequest, members: list[Membership]) -> dict[str, str] | None:
+        """What became of the action that was just decided."""
+        wanted = identifier(request.GET.get("decided", ""))
+        for member in members if wanted else []:
+            row = actions_decided_by(member).filter(pk=wanted).first()
+            if row is not None:
+                text = TEXTS[language_of(request)][row.status]
+                has_failed = row.status == PendingAction.Status.FAILED
+                return {"text": text, "reason": row.outcome if has_failed else ""}
+        return None
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        try:
-            wanted = UUID(request.POST.get("agent", ""))
-        except ValueError:
-            return HttpResponseRedirect("/agents")
-        for member in memberships(request.user):
-            row = agents_seen_by(member).select_related("application").filter(pk=wanted).first()
-            if row is not None:
-                agents.revoke_agent(row, agents.actor_of_member(member), request=request)
-        return HttpResponseRedirect("/agents")
+        query = {"lang": language_of(request)}
+        members = memberships(request.user)
+        if action_id := identifier(request.POST.get("action", "")):
+            self.decide(members, action_id, request.POST.get("decision", ""))
+            query["decided"] = str(action_id)
+        elif wanted := identifier(request.POST.get("agent", "")):
+            for member in members:
+                rows = agents_seen_by(member).select_related("application")
+                if (row := rows.filter(pk=wanted).first()) is not None:
+                    agents.revoke_agent(row, agents.actor_of_member(member), request=request)
+        return HttpResponseRedirect(f"/agents?{urlencode(query)}")
+
+    def decide(self, members: list[Membership], action_id: UUID, decision: str) -> None:
+        deed = {"approve": approvals.approve, "refuse": approvals.reject}.get(decision)
+        for member in members if deed else []:
+            if deed and actions_decided_by(member).filter(pk=action_id).exists():
+                with suppress(Conflict, NotFound):  # somebody else was first: the page tells
+                    deed(agents.actor_of_member(member), action_id)
+
+
+def identifier(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def arguments_of(action: PendingAction, language: str) -> list[tuple[str, str]]:
+    """What the tool was given, but for what only machines use."""
+    names = ARGUMENTS[language]
+    return [
+        (names.get(name, name), str(value))
+        for name, value in action.arguments.items()
+        if value is not None and name != "idempotency_key"
+    ]
+
+
+def actions_decided_by(member: Membership) -> Any:
+    """All of the store for who manages its agents, else none."""
+    rows = PendingAction.objects.of(member.store_id)
+    return rows if agents.MANAGE in agents.member_grants(member) else rows.none()
 
 
 def memberships(user: Any) -> list[Membership]:
