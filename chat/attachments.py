@@ -13,7 +13,7 @@ from PIL import Image
 from chat.models import Attachment, Conversation
 from chat.visitors import refuse_blocked
 from storeplatform.kernel import uploads
-from storeplatform.kernel.errors import field_refusal
+from storeplatform.kernel.errors import refuse
 from storeplatform.kernel.tenancy import Actor
 
 UNATTACHED_FOR = timedelta(hours=24)
@@ -52,7 +52,7 @@ def claim_attachments(
     found = {row.pk: row for row in rows.order_by("pk").select_for_update()}
     if missing := [str(one) for one in ids if one not in found]:
         message = f"Not an upload of yours that is free: {', '.join(missing)}."
-        raise field_refusal("attachmentIds", message, "not_found")
+        raise refuse("attachmentIds", "not_found", message)
     return [found[one] for one in dict.fromkeys(ids)]
 
 

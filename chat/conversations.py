@@ -12,7 +12,7 @@ from chat.feed import tell
 from chat.models import Conversation
 from store_modules.stores.grants import effective
 from store_modules.stores.models import Membership
-from storeplatform.kernel.errors import Conflict, NotFound, field_refusal
+from storeplatform.kernel.errors import Conflict, NotFound, refuse
 from storeplatform.kernel.tenancy import Actor, StoreFacts
 
 Status = Conversation.Status
@@ -43,12 +43,12 @@ def wanted_status(conversation: Conversation, values: dict[str, Any]) -> str:
     status: str = values.get("status", conversation.status)
     if until := values.get("snoozed_until"):
         if until <= timezone.now():
-            raise field_refusal("snoozedUntil", "A time to come.")
+            raise refuse("snoozedUntil", "validation_error", "A time to come.")
         return Status.SNOOZED
     if "snoozed_until" in values:
         return Status.OPEN if status == Status.SNOOZED else status
     if status == Status.SNOOZED and conversation.status != Status.SNOOZED:
-        raise field_refusal("snoozedUntil", "Until when?")
+        raise refuse("snoozedUntil", "validation_error", "Until when?")
     return status
 
 
@@ -132,7 +132,7 @@ def check_agent(store_id: UUID, user_id: UUID | None) -> None:
     if member is None or "chat.read" not in effective(
         is_owner=is_owner, grants=member.grants, denies=member.denies
     ):
-        raise field_refusal("userId", "Not an active member who may read the inbox.")
+        raise refuse("userId", "validation_error", "Not an active member who may read the inbox.")
 
 
 def unassign_member(actor: Actor, user_id: UUID) -> None:

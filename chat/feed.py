@@ -17,7 +17,7 @@ from chat.models import FeedEvent, FeedHead
 from chat.signalr.fanout import to_group
 from storeplatform.kernel import valkey
 from storeplatform.kernel.database import prepared
-from storeplatform.kernel.errors import Gone, Refusal
+from storeplatform.kernel.errors import Gone, refuse
 from storeplatform.kernel.parsing import dumps
 
 log = structlog.get_logger(__name__)
@@ -146,7 +146,7 @@ def read_cursor(cursor: str, head: int) -> int:
     if cursor.isascii() and cursor.isdigit() and len(cursor) <= 18 and int(cursor) <= head:
         return int(cursor)
     message = "Not a cursor of this feed."
-    raise Refusal("invalid_cursor", message, errors={"after": [message]})
+    raise refuse("after", "invalid_cursor", message)
 
 
 def shown(event: FeedEvent) -> dict[str, Any]:

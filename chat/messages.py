@@ -17,7 +17,7 @@ from chat.reading import note_read, raise_cursor
 from chat.serializers import messages_shown
 from storeplatform.kernel import uploads
 from storeplatform.kernel.audit import audit
-from storeplatform.kernel.errors import Conflict, Denied, NotFound, field_refusal
+from storeplatform.kernel.errors import Conflict, Denied, NotFound, refuse
 from storeplatform.kernel.tenancy import Actor
 from storeplatform.kernel.writing import insert
 
@@ -100,7 +100,7 @@ def repeated(actor: Actor, conversation: Conversation, draft: Draft) -> Message 
 
 def refuse_message(actor: Actor, conversation: Conversation, draft: Draft) -> None:
     if not draft.text and not draft.attachment_ids:
-        raise field_refusal("text", "A message has a text or an attachment.")
+        raise refuse("text", "validation_error", "A message has a text or an attachment.")
     if not conversation.channel.is_enabled:
         raise Conflict("channel_disabled", "This channel is switched off.")
     if actor.kind == "visitor" and conversation.visitor.blocked_at:
@@ -130,7 +130,7 @@ def replied_to(actor: Actor, conversation: Conversation, message_id: UUID | None
         rows = rows.filter(private=False)
     found: Message | None = rows.first()
     if found is None:
-        raise field_refusal("replyToMessageId", "There is no such message here.", "not_found")
+        raise refuse("replyToMessageId", "not_found", "There is no such message here.")
     return found
 
 

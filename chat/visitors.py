@@ -10,7 +10,7 @@ from chat import events, feed
 from chat.models import Conversation, Message, Visitor, VisitorSession
 from store_modules.customers.models import Customer
 from storeplatform.kernel.audit import audit
-from storeplatform.kernel.errors import Denied, field_refusal
+from storeplatform.kernel.errors import Denied, refuse
 from storeplatform.kernel.tenancy import Actor
 
 
@@ -22,7 +22,7 @@ def visitor_of(actor: Actor, given: dict[str, Any]) -> Visitor:
         visitor: Visitor | None = Visitor.objects.of(store_id).filter(pk=given["id"]).first()
         if visitor is None:
             message = "There is no such visitor in this store."
-            raise field_refusal("visitor.id", message, "not_found")
+            raise refuse("visitor.id", "not_found", message)
         return visitor
     if not given.get("external_id"):
         created: Visitor = Visitor.objects.create(store_id=store_id, **wanted)

@@ -9,9 +9,8 @@ from rest_framework.response import Response
 from integrations.nawa import webhooks
 from integrations.nawa.serializers import EventBody, ReceivedAnswer
 from storeplatform.kernel import limits
-from storeplatform.kernel.errors import PayloadTooLarge, Refusal, Unauthenticated
+from storeplatform.kernel.errors import PayloadTooLarge, Refusal, Unauthenticated, refuse
 from storeplatform.kernel.limits import POLICIES, Bucket
-from storeplatform.kernel.pagination import refusal
 from storeplatform.kernel.strict_json import MalformedJSON, loads
 from storeplatform.kernel.viewsets import PublicView
 
@@ -43,7 +42,7 @@ class NawaWebhooks(PublicView):
         except MalformedJSON as error:
             raise Refusal("malformed_json", str(error)) from None
         if not isinstance(body, Mapping):
-            raise refusal("_", "The body is a JSON object.")
+            raise refuse("_", "validation_error", "The body is a JSON object.")
         values = EventBody.read(body, self.facts)
         is_new = webhooks.store_event(
             values["id"], values["type"], values["created_at"], plain(body["data"])

@@ -10,7 +10,7 @@ from integrations.otp import services as otp
 from store_modules.orders import placement, quoting
 from store_modules.orders.models import Channel, Order
 from store_modules.orders.views import quote_body
-from storeplatform.kernel.errors import Conflict, Refusal
+from storeplatform.kernel.errors import Conflict, Refusal, refuse
 from storeplatform.kernel.tenancy import Actor
 
 
@@ -28,12 +28,12 @@ def check(actor: Actor, values: dict[str, Any]) -> Checked:
     """The whole order is checked before a try of the code is spent. Call it outside any
     transaction: a wrong code must count."""
     if not values.get("customer"):
-        raise quoting.refuse("customer", "required", "The customer is missing.")
+        raise refuse("customer", "required", "The customer is missing.")
     priced = quoting.quote(actor, values, Channel.STOREFRONT)
     trade = priced.shelf.trade
     if values["payment_method"] not in trade.storefront_methods:
         words = ", ".join(trade.storefront_methods)
-        raise quoting.refuse("payment_method", "not_offered", f"One of: {words}.")
+        raise refuse("payment_method", "not_offered", f"One of: {words}.")
     code = values["otp_code"]
     if trade.require_otp and not code:
         raise Refusal("otp_required", "The one-time code is missing.", otpCode=["Required."])

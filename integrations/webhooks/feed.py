@@ -10,9 +10,9 @@ from integrations.api_keys.authentication import ApiKeySurface
 from integrations.webhooks.answers import EventMessage
 from integrations.webhooks.catalogue import EVENT_TYPES
 from integrations.webhooks.messages import body_of, event_id_of, message_id
-from storeplatform.kernel.errors import Refusal
+from storeplatform.kernel.errors import Refusal, refuse
 from storeplatform.kernel.models import OutboxEvent
-from storeplatform.kernel.pagination import Query, refusal
+from storeplatform.kernel.pagination import Query
 from storeplatform.kernel.permissions import OR, check_grant
 from storeplatform.kernel.tenancy import Actor
 from storeplatform.kernel.viewsets import StoreScoped
@@ -87,7 +87,7 @@ def visible_types(actor: Actor, query: Query) -> list[str]:
     for name in asked:
         kind = EVENT_TYPES.get(name)
         if kind is None or not kind.scope:
-            raise refusal("types", f"{name} is no event of the feed.")
+            raise refuse("types", "validation_error", f"{name} is no event of the feed.")
         check_grant(actor, kind.scope)
     own = [name for name, kind in EVENT_TYPES.items() if kind.scope and actor.may(kind.scope)]
     return asked or own

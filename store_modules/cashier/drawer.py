@@ -10,7 +10,7 @@ from django.db.models import Q, Sum
 from django.utils import timezone
 
 from store_modules.cashier.models import CashierSession, CashierSettings, DrawerEntry
-from storeplatform.kernel.errors import Conflict, Denied, NotFound, Refusal
+from storeplatform.kernel.errors import Conflict, Denied, NotFound, refuse
 from storeplatform.kernel.money import MAX_AMOUNT, format_money
 from storeplatform.kernel.numbers import take_numbers
 from storeplatform.kernel.outbox import emit
@@ -24,10 +24,6 @@ CLOSE_OTHERS = "cashier.close_others"
 
 # Does the store have this template for receipts? Printing answers.
 receipt_template_exists: Port[[UUID, UUID], bool] = Port("receipt_template_exists")
-
-
-def refuse(field: str, code: str, message: str) -> Refusal:
-    return Refusal(code, message, errors={field: [message]})
 
 
 def settings_of_till(store_id: UUID) -> CashierSettings:

@@ -5,10 +5,10 @@ from uuid import UUID
 
 from django.db import transaction
 
-from store_modules.cashier.drawer import refuse, settings_of_till
+from store_modules.cashier.drawer import settings_of_till
 from store_modules.cashier.models import CashierSettings, PinnedItem
 from store_modules.catalog.models import Product
-from storeplatform.kernel.errors import NotFound, Refusal
+from storeplatform.kernel.errors import NotFound, Refusal, refuse
 
 MAX_PINNED = 30
 

@@ -60,7 +60,6 @@ from store_modules.orders.quoting import (
     Quote,
     discounted,
     gather,
-    refuse,
     settled_lines,
     terms_of,
     totals_with,
@@ -68,7 +67,7 @@ from store_modules.orders.quoting import (
 from store_modules.orders.status import FulfillmentStatus, PaymentStatus, Status
 from store_modules.stores.models import FeePayer, StoreSettings
 from storeplatform.kernel.database import prepared
-from storeplatform.kernel.errors import Conflict, NotFound, Refusal
+from storeplatform.kernel.errors import Conflict, NotFound, Refusal, refuse
 from storeplatform.kernel.ids import uuid7
 from storeplatform.kernel.money import format_money, round_money, round_to_multiple
 from storeplatform.kernel.tenancy import Actor

@@ -10,7 +10,7 @@ from django.utils.text import slugify
 
 from store_modules.catalog import stock
 from store_modules.catalog.models import Category, InventoryItem, Product
-from storeplatform.kernel.errors import Conflict, Refusal
+from storeplatform.kernel.errors import Conflict, refuse
 from storeplatform.kernel.models import OutboxEvent
 from storeplatform.kernel.outbox import event_of
 from storeplatform.kernel.ports import Port
@@ -23,10 +23,6 @@ MAX_DEPTH = 5
 # Is the product on a purchase order that is not finished? And: it is gone, forget it.
 on_open_purchase_order: Port[[UUID], bool] = Port("on_open_purchase_order")
 product_gone: Port[[UUID], None] = Port("product_gone")
-
-
-def refuse(field: str, code: str, message: str) -> Refusal:
-    return Refusal(code, message, errors={field: [message]})
 
 
 # Categories

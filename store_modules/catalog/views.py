@@ -23,7 +23,7 @@ from store_modules.catalog.serializers import (
 from store_modules.catalog.skus import repeated_skus
 from store_modules.stores.models import StoreSettings
 from storeplatform.kernel.bulk import Bulk, BulkAnswer, Row
-from storeplatform.kernel.errors import Refusal
+from storeplatform.kernel.errors import Refusal, refuse
 from storeplatform.kernel.filters import (
     Flag,
     Ids,
@@ -36,7 +36,7 @@ from storeplatform.kernel.filters import (
     WireFilterSet,
     Words,
 )
-from storeplatform.kernel.pagination import Query, refusal
+from storeplatform.kernel.pagination import Query
 from storeplatform.kernel.serializers import as_members
 from storeplatform.kernel.viewsets import ListModelMixin, StoreScoped, StoreScopedViewSet
 
@@ -77,7 +77,7 @@ class CategoryViewSet(StoreScopedViewSet[Category]):
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         tree = Query(request.query_params).get("tree", "false").lower()
         if tree not in ("true", "1", "false", "0"):
-            raise refusal("tree", "true or false.")
+            raise refuse("tree", "validation_error", "true or false.")
         if tree in ("true", "1"):
             return Response({"items": self.nested()})
         return super().list(request, *args, **kwargs)
@@ -266,7 +266,7 @@ class InventoryViewSet(ListModelMixin, StoreScoped[InventoryItem]):
             item = stock.find_item(self.actor.store_id, sku=values["sku"])
             if mode == "set":
                 if values["quantity"] < 0:
-                    raise services.refuse("quantity", "min_value", "Zero or more.")
+                    raise refuse("quantity", "min_value", "Zero or more.")
                 item = stock.set_on_hand(
                     item, values["quantity"], actor=self.actor, note=values["note"]
                 )

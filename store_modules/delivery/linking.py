@@ -13,7 +13,7 @@ from store_modules.delivery.providers import provider_of
 from store_modules.shipping.models import ShippingRule
 from storeplatform.kernel.audit import audit
 from storeplatform.kernel.crypto import encrypt
-from storeplatform.kernel.errors import Conflict, Refusal, Unavailable
+from storeplatform.kernel.errors import Conflict, Refusal, Unavailable, refuse
 from storeplatform.kernel.ids import uuid7
 from storeplatform.kernel.providers import ProviderFault, Refused
 from storeplatform.kernel.tenancy import Actor
@@ -29,7 +29,7 @@ def find_company(values: dict[str, Any]) -> DeliveryCompany:
     if company is None:
         field = "deliveryCompanyId" if by_id else "deliveryCompanySlug"
         message = "There is no such delivery company."
-        raise Refusal("not_found", message, errors={field: [message]})
+        raise refuse(field, "not_found", message)
     return company
 
 

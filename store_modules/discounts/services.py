@@ -15,16 +15,12 @@ from store_modules.catalog.models import Category, Product
 from store_modules.customers.models import Customer
 from store_modules.discounts.models import DiscountCode, DiscountRule, Redemption, Scope, Type
 from store_modules.discounts.pricing import Applied, Offer
-from storeplatform.kernel.errors import Conflict, Refusal
+from storeplatform.kernel.errors import Conflict, refuse
 from storeplatform.kernel.money import MoneyError, parse_money
 from storeplatform.kernel.tenancy import Actor
 
 ZERO = Decimal(0)
 MOST_RULES = 200  # that one order is priced with
-
-
-def refuse(field: str, code: str, message: str) -> Refusal:
-    return Refusal(code, message, errors={field: [message]})
 
 
 @transaction.atomic

@@ -9,12 +9,8 @@ from django.utils import timezone
 
 from store_modules.cashier.drawer import correct, pay_out
 from store_modules.expenses.models import Expense, PaymentMethod
-from storeplatform.kernel.errors import Conflict, Refusal
+from storeplatform.kernel.errors import Conflict, refuse
 from storeplatform.kernel.tenancy import Actor, StoreFacts
-
-
-def refuse(field: str, code: str, message: str) -> Refusal:
-    return Refusal(code, message, errors={field: [message]})
 
 
 def today(facts: StoreFacts) -> date:

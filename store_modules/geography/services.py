@@ -3,12 +3,8 @@
 from uuid import UUID
 
 from store_modules.geography.models import Area, Province
-from storeplatform.kernel.errors import Refusal
+from storeplatform.kernel.errors import Refusal, refuse
 from storeplatform.kernel.text import fold
-
-
-def refuse(field: str, code: str, message: str) -> Refusal:
-    return Refusal(code, message, errors={field: [message]})
 
 
 def find_address(country_code: str, province_code: str, area_id: UUID) -> Area:

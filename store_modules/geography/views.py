@@ -13,7 +13,8 @@ from rest_framework.response import Response
 
 from store_modules.geography import answers
 from store_modules.geography.models import Area, Province
-from storeplatform.kernel.pagination import Query, refusal
+from storeplatform.kernel.errors import refuse
+from storeplatform.kernel.pagination import Query
 from storeplatform.kernel.viewsets import PublicView, search
 
 COUNTRY = re.compile("[A-Z]{2}")
@@ -44,7 +45,7 @@ class AddressReference(PublicView):
     def provinces(self, request: Request) -> Response:
         country = Query(request.query_params).get("countryCode", "IQ").upper()
         if not COUNTRY.fullmatch(country):
-            raise refusal("countryCode", "Two letters, as in IQ.")
+            raise refuse("countryCode", "validation_error", "Two letters, as in IQ.")
         rows = Province.objects.filter(country_code=country, is_active=True)
         items = [
             {
@@ -69,7 +70,7 @@ class AddressReference(PublicView):
         rows: QuerySet[Area] = Area.objects.filter(province=province, is_active=True)
         words = Query(request.query_params).get("search").strip()
         if len(words) > 200 or "\x00" in words:
-            raise refusal("search", "At most 200 printable characters.")
+            raise refuse("search", "validation_error", "At most 200 printable characters.")
         if words:
             rows = search(rows, words)
         items = [

@@ -24,10 +24,10 @@ from store_modules.orders.placement import (
     set_aside,
     store_customer,
 )
-from store_modules.orders.quoting import Quote, quote, refuse
+from store_modules.orders.quoting import Quote, quote
 from store_modules.orders.status import Status
 from store_modules.shipping.services import check_company
-from storeplatform.kernel.errors import Conflict
+from storeplatform.kernel.errors import Conflict, refuse
 from storeplatform.kernel.ports import Port
 from storeplatform.kernel.serializers import wire_name
 from storeplatform.kernel.tenancy import Actor

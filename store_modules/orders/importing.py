@@ -26,10 +26,10 @@ from store_modules.orders.models import (
     Source,
 )
 from store_modules.orders.placement import event_row
-from store_modules.orders.quoting import refuse, refuse_repeats
+from store_modules.orders.quoting import refuse_repeats
 from store_modules.orders.status import FulfillmentStatus, PaymentStatus, RemittanceStatus, Status
 from store_modules.orders.totals import Line, Terms, totals_of
-from storeplatform.kernel.errors import Conflict
+from storeplatform.kernel.errors import Conflict, refuse
 from storeplatform.kernel.ids import uuid7
 from storeplatform.kernel.tenancy import Actor
 from storeplatform.kernel.writing import insert

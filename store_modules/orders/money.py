@@ -16,7 +16,7 @@ from store_modules.orders.models import Order, OrderEvent, OrderPayment, Payment
 from store_modules.orders.placement import event_row, outbox_row
 from store_modules.orders.status import PaymentStatus, RemittanceStatus, Status
 from store_modules.stores.models import StoreSettings
-from storeplatform.kernel.errors import Conflict, Denied, Refusal
+from storeplatform.kernel.errors import Conflict, Denied, refuse
 from storeplatform.kernel.money import format_money
 from storeplatform.kernel.ports import Port
 from storeplatform.kernel.tenancy import Actor
@@ -26,10 +26,6 @@ NOT_PAYABLE = (Status.DRAFT, Status.CANCELLED)
 
 # A delivery company took this much of the order at the door; its books are filled by deliveries.
 courier_collected: Port[[Order, Decimal], None] = Port("courier_collected")
-
-
-def refuse(field: str, code: str, message: str) -> Refusal:
-    return Refusal(code, message, errors={field: [message]})
 
 
 @transaction.atomic

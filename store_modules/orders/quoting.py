@@ -26,7 +26,7 @@ from store_modules.shipping.choosing import Box, Parcel, choose
 from store_modules.stores.models import FeePayer
 from storeplatform.kernel.cache import ShortMemory
 from storeplatform.kernel.database import prepared
-from storeplatform.kernel.errors import Conflict, Refusal
+from storeplatform.kernel.errors import Conflict, Refusal, refuse
 from storeplatform.kernel.money import round_money
 from storeplatform.kernel.tenancy import Actor
 
@@ -34,10 +34,6 @@ ZERO = Decimal(0)
 FAR_FROM_AREA_KM = 50
 HIGH_REFUSAL = (3, Decimal("0.5"))  # outcomes, rate
 LARGE_TIMES = 5  # the store's usual order
-
-
-def refuse(field: str, code: str, message: str) -> Refusal:
-    return Refusal(code, message, errors={field: [message]})
 
 
 # What is read

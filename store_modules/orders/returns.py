@@ -26,7 +26,7 @@ from store_modules.orders.status import (
     RemittanceStatus,
     Status,
 )
-from storeplatform.kernel.errors import Conflict, NotFound, Refusal
+from storeplatform.kernel.errors import Conflict, NotFound, refuse
 from storeplatform.kernel.money import format_money
 from storeplatform.kernel.numbers import take_numbers
 from storeplatform.kernel.outbox import emit
@@ -36,10 +36,6 @@ Lines = Sequence[Mapping[str, Any]]  # {item_id, restock, damaged, lost}
 ZERO = Decimal(0)
 WITH_CUSTOMER = (Status.DELIVERED, Status.PARTIALLY_DELIVERED)
 COMING_BACK = (Status.RETURNING, Status.PARTIALLY_DELIVERED)
-
-
-def refuse(field: str, code: str, message: str) -> Refusal:
-    return Refusal(code, message, errors={field: [message]})
 
 
 # Checking goods in

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
-from storeplatform.kernel.errors import Refusal
+from storeplatform.kernel.errors import refuse
 from storeplatform.kernel.money import (
     MAX_AMOUNT,
     allocate,
@@ -111,7 +111,7 @@ def totals_of(lines: Sequence[Line], terms: Terms) -> Totals:
     total = round_money(round_to_multiple(exact, terms.cash_rounding), currency)
     if max(subtotal, total) > MAX_AMOUNT:
         message = "The order is worth more than can be written down."
-        raise Refusal("number_too_large", message, errors={"items": [message]})
+        raise refuse("items", "number_too_large", message)
     return Totals(
         lines=line_totals,
         subtotal=subtotal,

@@ -56,6 +56,7 @@ from store_modules.orders.status import (
     allowed,
     labels,
 )
+from storeplatform.kernel.errors import refuse
 from storeplatform.kernel.filters import (
     Flag,
     Ids,
@@ -68,7 +69,7 @@ from storeplatform.kernel.filters import (
     Words,
 )
 from storeplatform.kernel.money import format_money
-from storeplatform.kernel.pagination import Query, page_of, read_ordering, refusal
+from storeplatform.kernel.pagination import Query, page_of, read_ordering
 from storeplatform.kernel.permissions import check_grant, grant_for
 from storeplatform.kernel.viewsets import ListModelMixin, RetrieveModelMixin, StoreScoped
 
@@ -342,7 +343,7 @@ class Orders(ListModelMixin, StoreScoped[Order]):
         """The order that has the caller's own number `ref`."""
         ref = Query(request.query_params).get("ref").strip()
         if not 1 <= len(ref) <= 100:
-            raise refusal("ref", "1 to 100 characters.")
+            raise refuse("ref", "validation_error", "1 to 100 characters.")
         return self.answer_of(ref)
 
     @action(detail=False, methods=["get"], url_path=r"by-external-ref/(?P<ref>.{1,100})")
@@ -466,7 +467,7 @@ class ReturnRequestViewSet(ReturnRequests):
     def create(self, request: Request) -> Response:
         values = self.body()
         if not Order.objects.of(self.actor.store_id).filter(pk=values["order_id"]).exists():
-            raise quoting.refuse("orderId", "not_found", "There is no such order in this store.")
+            raise refuse("orderId", "not_found", "There is no such order in this store.")
         return self.ask(values["order_id"], values)
 
     def deed(self, pk: str, change: Callable[..., None], *args: Any) -> Response:

@@ -23,7 +23,7 @@ from store_modules.printing.serializers import (
 from store_modules.printing.services import delete_template, save_template
 from store_modules.stores.models import StoreSettings
 from store_modules.stores.trading import lock_store
-from storeplatform.kernel.errors import Refusal
+from storeplatform.kernel.errors import Refusal, refuse
 from storeplatform.kernel.filters import WireFilterSet, Words
 from storeplatform.kernel.serializers import as_members
 from storeplatform.kernel.viewsets import StoreScoped, StoreScopedViewSet
@@ -115,7 +115,7 @@ class PrintTemplateViewSet(Printing, StoreScopedViewSet[PrintTemplate]):
         if not Order.objects.filter(store_id=self.actor.store_id, pk=order_id).exists():
             field = "orderId" if values["order_id"] else "saleId"
             message = "There is no such order in this store."
-            raise Refusal("not_found", message, errors={field: [message]})
+            raise refuse(field, "not_found", message)
         return self.printed(design, [order_id], values["format"])
 
     @action(detail=False, methods=["get"], url_path="built-in")

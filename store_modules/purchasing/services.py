@@ -21,7 +21,7 @@ from store_modules.purchasing.models import (
     Supplier,
 )
 from storeplatform.kernel import uploads
-from storeplatform.kernel.errors import Conflict, Refusal
+from storeplatform.kernel.errors import Conflict, Refusal, refuse
 from storeplatform.kernel.money import MAX_AMOUNT, allocate, round_money
 from storeplatform.kernel.numbers import take_numbers
 from storeplatform.kernel.outbox import emit
@@ -39,10 +39,6 @@ EDITABLE = {
     },
     Status.ORDERED: {"notes", "expected_delivery_date", "reference_number"},
 }  # fmt: skip
-
-
-def refuse(field: str, code: str, message: str) -> Refusal:
-    return Refusal(code, message, errors={field: [message]})
 
 
 def wrong_state(purchase: PurchaseOrder, allowed: Sequence[str]) -> Conflict:

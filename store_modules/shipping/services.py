@@ -11,7 +11,7 @@ from store_modules.geography.services import find_province
 from store_modules.shipping.choosing import Box, Rule
 from store_modules.shipping.models import CONDITIONS, PackageSize, ShippingRule
 from store_modules.stores.trading import lock_store
-from storeplatform.kernel.errors import Conflict, Refusal
+from storeplatform.kernel.errors import Conflict, refuse
 from storeplatform.kernel.ports import Port
 from storeplatform.kernel.serializers import camel
 from storeplatform.kernel.tenancy import Actor
@@ -21,10 +21,6 @@ package_in_use: Port[[UUID], bool] = Port("package_in_use")
 # Has the store an account with this delivery company? Deliveries answer.
 company_linked: Port[[UUID, UUID], bool] = Port("company_linked")
 RANGES = (("min_weight_grams", "max_weight_grams"), ("min_order_value", "max_order_value"))
-
-
-def refuse(field: str, code: str, message: str) -> Refusal:
-    return Refusal(code, message, errors={field: [message]})
 
 
 def check_company(store_id: UUID, company_id: UUID | None) -> None:

@@ -34,7 +34,7 @@ from store_modules.spreadsheets.sheets import (
     known,
     put,
 )
-from storeplatform.kernel.errors import Refusal
+from storeplatform.kernel.errors import Refusal, refuse
 from storeplatform.kernel.numbers import take_numbers
 from storeplatform.kernel.permissions import check_grant
 from storeplatform.kernel.phones import PhoneError, normalise_phone
@@ -42,10 +42,6 @@ from storeplatform.kernel.problems import validation_refusal
 from storeplatform.kernel.tenancy import Actor, StoreFacts
 
 Kind = ImportJob.Kind
-
-
-def refuse(field_name: str, code: str, message: str) -> Refusal:
-    return Refusal(code, message, errors={field_name: [message]})
 
 
 @dataclass(frozen=True, slots=True)

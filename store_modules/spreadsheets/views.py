@@ -29,9 +29,9 @@ from store_modules.spreadsheets.services import inspect, start_import
 from store_modules.spreadsheets.sheets import is_number
 from storeplatform.kernel import uploads
 from storeplatform.kernel.audit import audit
-from storeplatform.kernel.errors import Unavailable
+from storeplatform.kernel.errors import Unavailable, refuse
 from storeplatform.kernel.filters import Flag, WireFilterSet, Words
-from storeplatform.kernel.pagination import Query, refusal, walk
+from storeplatform.kernel.pagination import Query, walk
 from storeplatform.kernel.permissions import check_grant
 from storeplatform.kernel.transactions import in_transaction
 from storeplatform.kernel.viewsets import ListModelMixin, RetrieveModelMixin, StoreScoped
@@ -188,7 +188,7 @@ class Import(StoreScoped[ImportJob]):
         """Import a CSV file. `?dryRun=true` stores nothing and reports the same."""
         asked = Query(request.query_params).get("dryRun", "false").lower()
         if asked not in ("true", "1", "false", "0"):
-            raise refusal("dryRun", "true or false.")
+            raise refuse("dryRun", "validation_error", "true or false.")
         upload = uploads.read_bytes(request)
         inspected = inspect(self.actor, self.kind, upload.content)
 

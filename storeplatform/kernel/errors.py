@@ -30,7 +30,7 @@ class Refusal(Exception):
         self.headers: dict[str, str] = {}
 
 
-def field_refusal(field: str, message: str, code: str = "validation_error") -> Refusal:
+def refuse(field: str, code: str, message: str) -> Refusal:
     """A refusal because of one input, named as it is spelled on the wire."""
     return Refusal(code, message, errors={field: [message]})
 

@@ -16,7 +16,7 @@ from django.db.models import F, Model, OrderBy, Q, QuerySet
 from django.http import QueryDict
 
 from storeplatform.kernel import valkey
-from storeplatform.kernel.errors import Refusal
+from storeplatform.kernel.errors import Refusal, refuse
 
 DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 20, 100
 LAST_ROW = 10_000  # page mode reaches no further
@@ -35,7 +35,7 @@ class Query:
         for name in query:
             many = query.getlist(name) if isinstance(query, QueryDict) else [query[name]]
             if name != "cursor" and any(CONTROL.search(str(value)) for value in many):
-                raise refusal(name, "Control characters are not allowed.")
+                raise refuse(name, "validation_error", "Control characters are not allowed.")
             self._values.setdefault(self.fold(name), []).extend(str(value) for value in many)
 
     @staticmethod
@@ -59,9 +59,9 @@ class Query:
         if not value:
             return default
         if not (value.isascii() and value.isdigit() and len(value) <= 9):
-            raise refusal(name, "A whole number.")
+            raise refuse(name, "validation_error", "A whole number.")
         if not lowest <= int(value) <= highest:
-            raise refusal(name, f"Between {lowest} and {highest}.")
+            raise refuse(name, "validation_error", f"Between {lowest} and {highest}.")
         return int(value)
 
     def digest(self, leaving_out: Sequence[str]) -> bytes:
@@ -69,10 +69,6 @@ class Query:
         left_out = {self.fold(name) for name in leaving_out}
         kept = sorted((n, sorted(v)) for n, v in self._values.items() if n not in left_out)
         return hashlib.sha256(orjson.dumps(kept)).digest()[:8]
-
-
-def refusal(field: str, message: str) -> Refusal:
-    return Refusal("validation_error", message, errors={field: [message]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +115,7 @@ def read_ordering(
         descending, name = word.startswith("-"), word.lstrip("-")
         path = folded.get(Query.fold(name)) if asked else name
         if path is None:
-            raise refusal("ordering", f"One of: {', '.join(allowed)}.")
+            raise refuse("ordering", "validation_error", f"One of: {', '.join(allowed)}.")
         keys.append(Ordering(path, descending, is_nullable(model, path)))
     if keys[-1].path not in ("id", "pk"):
         keys.append(Ordering("id", keys[-1].descending))
@@ -214,7 +210,9 @@ def page_of(
     page = query.number("page", 1, 1, 10**9)
     start = (page - 1) * size
     if page > 1 and start >= LAST_ROW:
-        raise refusal("page", f"Pages end at row {LAST_ROW}; use nextCursor beyond.")
+        raise refuse(
+            "page", "validation_error", f"Pages end at row {LAST_ROW}; use nextCursor beyond."
+        )
     total = counted(queryset, store_id, scope)
     ordered = queryset.order_by(*(key.expression for key in keys))
     found = rows(ordered[start : start + size], [k.path for k in keys]) if start < total else []

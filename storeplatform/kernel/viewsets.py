@@ -16,7 +16,13 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from storeplatform.kernel import limits
-from storeplatform.kernel.errors import Conflict, PreconditionFailed, Refusal, Unauthenticated
+from storeplatform.kernel.errors import (
+    Conflict,
+    PreconditionFailed,
+    Refusal,
+    Unauthenticated,
+    refuse,
+)
 from storeplatform.kernel.filters import WireFilterSet
 from storeplatform.kernel.idempotency import (
     KEPT_HEADERS,
@@ -26,7 +32,7 @@ from storeplatform.kernel.idempotency import (
     attempt_of,
 )
 from storeplatform.kernel.limits import POLICIES, Bucket
-from storeplatform.kernel.pagination import Ordering, Query, page_of, read_ordering, refusal
+from storeplatform.kernel.pagination import Ordering, Query, page_of, read_ordering
 from storeplatform.kernel.parsing import dumps
 from storeplatform.kernel.permissions import READ_ACTIONS, HasGrant, actor_of
 from storeplatform.kernel.serializers import Body, camel
@@ -168,7 +174,7 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
         if version is None:
             return
         if type(version) is not int:  # True and 1.0 equal 1
-            raise refusal("version", "A whole number, as it was read.")
+            raise refuse("version", "validation_error", "A whole number, as it was read.")
         if version != row.version:
             raise Conflict(
                 "version_conflict",
@@ -214,7 +220,7 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
         """The parsed body, which must be an object; none at all is an empty one."""
         data = self.request.data
         if not isinstance(data, Mapping):
-            raise refusal("_", "The body is a JSON object.")
+            raise refuse("_", "validation_error", "The body is a JSON object.")
         return data
 
     # Effects
@@ -340,7 +346,9 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
         """Rows whose folded text contains what was typed."""
         words = words.strip()
         if len(words) > SEARCH_LENGTH or not words.isprintable():
-            raise refusal("search", f"At most {SEARCH_LENGTH} printable characters.")
+            raise refuse(
+                "search", "validation_error", f"At most {SEARCH_LENGTH} printable characters."
+            )
         if not words or not self.search_fields:
             return queryset
         return search(queryset, words)
@@ -473,5 +481,5 @@ class PublicView(GenericViewSet):  # type: ignore[type-arg]  # no queryset
 
     def body(self) -> dict[str, Any]:
         if not isinstance(self.request.data, Mapping):
-            raise refusal("_", "The body is a JSON object.")
+            raise refuse("_", "validation_error", "The body is a JSON object.")
         return self.forms[self.action].read(self.request.data, self.facts)
