@@ -8,7 +8,7 @@ import sys
 
 from django.conf import settings
 
-from storeplatform.settings import Environment
+from storeplatform.environment import Environment
 from tests.clients import key_client_of
 from tests.factories import a_product, a_store
 from tests.servers import ROOT, RunningServer

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import yaml
 
-from storeplatform.settings import SECRET_NAMES, Environment, wire
+from storeplatform.environment import SECRET_NAMES, Environment, wire
 from tests.servers import ROOT
 
 DEPLOY = ROOT / "deploy"

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from storeplatform import settings as module
-from storeplatform.settings import FIXES, SECRET_NAMES, Environment, wire
+from storeplatform.environment import FIXES, SECRET_NAMES, Environment, wire
 from tests.servers import ROOT
 
 GOOD = {
