@@ -460,7 +460,7 @@ def refund_sale(
         )
         everything = all(i.quantity_returned == i.quantity for i in items.values())
         amount = money_back(order, items.values(), method, everything=everything)
-        check_limit(actor, order, amount)
+        money.check_refund_limit(actor, order, amount)
         if method == CASH:
             take_out_of(session, amount)
         if amount:
@@ -523,11 +523,6 @@ def note_of(order: Order, method: str) -> Decimal:
     till = settings_of_till(order.store_id)
     note: Decimal = trade.cash_rounding if till.cash_rounding is None else till.cash_rounding
     return note
-
-
-def check_limit(actor: Actor, order: Order, amount: Decimal) -> None:
-    limit = StoreSettings.objects.get(store_id=order.store_id).refund_limit
-    money.check_refund_limit(actor, amount, limit)
 
 
 def booked_refund(

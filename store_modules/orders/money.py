@@ -72,8 +72,7 @@ def give_refund(
     if amount > left:
         shown = format_money(left, order.currency_code)
         raise refuse("amount", "refund_exceeds_paid", f"Only {shown} were paid and not refunded.")
-    limit = StoreSettings.objects.get(store_id=order.store_id).refund_limit
-    check_refund_limit(actor, amount, limit)
+    check_refund_limit(actor, order, amount)
     with counted_anew(order):
         refund = book_refund(order, actor, amount, method, reason=reason, reference=reference)
         saved(order, actor, refund, "order.updated", lines)
@@ -87,12 +86,15 @@ def check_lines(order: Order, lines: Sequence[Mapping[str, Any]]) -> None:
             raise refuse(f"lines.{place}.itemId", "not_found", "There is no such line.")
 
 
-def check_refund_limit(actor: Actor, amount: Decimal, limit: Decimal | None) -> None:
-    """Above the store's limit a refund needs a permission of its own."""
-    if limit is not None and amount > limit and not actor.may(OVER_LIMIT):
+def check_refund_limit(actor: Actor, order: Order, amount: Decimal) -> None:
+    """Refunds of one order that exceed the store's limit, together or alone, need a permission of
+    their own."""
+    limit = StoreSettings.objects.get(store_id=order.store_id).refund_limit
+    together = order.amount_refunded + amount
+    if limit is not None and together > limit and not actor.may(OVER_LIMIT):
         raise Denied(
             "missing_permission",
-            f"A refund above the limit needs {OVER_LIMIT}.",
+            f"Refunds of one order above the limit need {OVER_LIMIT}.",
             details={"requiredPermission": OVER_LIMIT},
         )
 
