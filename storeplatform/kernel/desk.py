@@ -6,7 +6,6 @@ from functools import update_wrapper
 from typing import Any
 
 import structlog
-from django.conf import settings
 from django.contrib.admin.apps import AdminConfig
 from django.db import DatabaseError, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -84,7 +83,3 @@ class Desk(UnfoldAdminSite):
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return super().index(request, {"cards": cards(), **(extra_context or {})})
-
-
-def is_required() -> bool:
-    return bool(settings.ADMIN_SECOND_FACTOR == "required")

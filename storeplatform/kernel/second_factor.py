@@ -9,7 +9,9 @@ from typing import Any
 import django_otp
 import segno
 from django import forms
+from django.conf import settings
 from django.contrib import messages
+from django.contrib.admin import AdminSite
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -21,7 +23,6 @@ from unfold.forms import AuthenticationForm
 from unfold.widgets import BASE_INPUT_CLASSES
 
 from storeplatform.kernel.audit import audit
-from storeplatform.kernel.desk import Desk, is_required
 
 RECOVERY_CODES = 10
 CODE_ATTRIBUTES = {
@@ -52,6 +53,10 @@ class SignInForm(AuthenticationForm):
         return cleaned
 
 
+def is_required() -> bool:
+    return bool(settings.ADMIN_SECOND_FACTOR == "required")
+
+
 def is_proved(request: HttpRequest) -> bool:
     """Whether this session passed the second factor, where one is asked for."""
     user: Any = request.user
@@ -66,7 +71,7 @@ def must_be_set_up(request: HttpRequest) -> bool:
     return is_operator and is_required() and not django_otp.user_has_device(user)
 
 
-def page(site: Desk, request: HttpRequest) -> HttpResponse:
+def page(site: AdminSite, request: HttpRequest) -> HttpResponse:
     """Set the second factor up, or take it away."""
     user: Any = request.user
     has_one = user.is_authenticated and django_otp.user_has_device(user)
