@@ -96,7 +96,7 @@ class Table:
     rows: Iterator[tuple[int, list[str]]]
 
 
-def refuse(code: str, message: str) -> Refusal:
+def refuse_file(code: str, message: str) -> Refusal:
     return Refusal(code, message, file=[message])
 
 
@@ -111,13 +111,13 @@ def decode(content: bytes) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise refuse(
+        raise refuse_file(
             "not_utf8",
             "The file is not UTF-8. In Excel choose Save as, “CSV UTF-8 (comma delimited)”; in"
             " other programs choose the character set UTF-8.",
         ) from None
     if "\x00" in text:
-        raise refuse("malformed_csv", "This is no text: it holds NUL characters.")
+        raise refuse_file("malformed_csv", "This is no text: it holds NUL characters.")
     return text
 
 
@@ -136,9 +136,9 @@ def read_table(text: str) -> Table:
     while header and not header[-1]:
         header.pop()
     if not header:
-        raise refuse("malformed_csv", "The first line names the columns; it is empty.")
+        raise refuse_file("malformed_csv", "The first line names the columns; it is empty.")
     if len(header) > MAX_COLUMNS:
-        raise refuse("malformed_csv", f"At most {MAX_COLUMNS} columns.")
+        raise refuse_file("malformed_csv", f"At most {MAX_COLUMNS} columns.")
     return Table(header, numbered(lines, 2 + skipped))
 
 
@@ -149,7 +149,7 @@ def numbered(lines: Any, first: int) -> Iterator[tuple[int, list[str]]]:
             continue
         count += 1
         if count > MAX_ROWS:
-            raise refuse("too_many_rows", f"At most {MAX_ROWS} rows a file; send it in parts.")
+            raise refuse_file("too_many_rows", f"At most {MAX_ROWS} rows a file; send it in parts.")
         yield number, cells
 
 
@@ -157,4 +157,4 @@ def checked(lines: Any) -> Iterator[list[str]]:
     try:
         yield from lines
     except csv.Error as error:
-        raise refuse("malformed_csv", f"Line {lines.line_num} is no CSV: {error}.") from None
+        raise refuse_file("malformed_csv", f"Line {lines.line_num} is no CSV: {error}.") from None

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from store_modules.spreadsheets import importing
-from store_modules.spreadsheets.csv_files import decode, refuse
+from store_modules.spreadsheets.csv_files import decode, refuse_file
 from store_modules.spreadsheets.models import ImportJob
 from storeplatform.kernel import uploads
 from storeplatform.kernel.audit import audit
@@ -38,7 +38,7 @@ def inspect(actor: Actor, kind: str, content: bytes) -> Inspected:
     sheet, rows = importing.sheet_of(kind, actor, decode(content))
     total = sheet.count(rows)
     if not total:
-        raise refuse("malformed_csv", "The file has a header and no rows.")
+        raise refuse_file("malformed_csv", "The file has a header and no rows.")
     return Inspected(total, sheet.header.unknown)
 
 

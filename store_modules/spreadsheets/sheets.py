@@ -9,7 +9,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from store_modules.spreadsheets.csv_files import refuse, split, structure, unguarded
+from store_modules.spreadsheets.csv_files import refuse_file, split, structure, unguarded
 from storeplatform.kernel.serializers import Computed, Money
 
 FLAGS = dict.fromkeys(("true", "yes", "y", "on", "t", "1"), True) | dict.fromkeys(
@@ -130,10 +130,10 @@ class Header:
         found = [cls.find(name, columns) for name in names]
         twice = sorted({one.name for one in found if one and found.count(one) > 1})
         if twice:
-            raise refuse("duplicate_columns", f"A column stands twice: {', '.join(twice)}.")
+            raise refuse_file("duplicate_columns", f"A column stands twice: {', '.join(twice)}.")
         missing = [name for name in needed if not any(one and one.name == name for one in found)]
         if missing:
-            raise refuse("missing_columns", f"These columns are missing: {', '.join(missing)}.")
+            raise refuse_file("missing_columns", f"Columns are missing: {', '.join(missing)}.")
         unknown = [name[:100] for name, one in zip(names, found, strict=True) if name and not one]
         places = {one.name: place for place, one in enumerate(found) if one}
         return cls(found, unknown, places)

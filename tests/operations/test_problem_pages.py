@@ -59,7 +59,9 @@ def codes_in(source):
 
 def codes_of_the_source():
     found = set(CODES_BY_STATUS.values())
-    known = dict(pair for tree in trees() for pair in helpers(tree))
+    known = {}
+    for name, place in (pair for tree in trees() for pair in helpers(tree)):
+        assert known.setdefault(name, place) == place, f"two helpers are named {name}"
     for tree in trees():
         for call in ast.walk(tree):
             if not isinstance(call, ast.Call):
