@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from chat.channels import identity_secret
-from chat.models import CannedReply, Conversation, Message, Visitor
+from chat.models import CannedReply, Conversation, Message, ReadCursor, Visitor
 from chat.pages import TEXTS
 from tests.browser import FOLDER, Browser
 from tests.clients import anonymous
@@ -349,6 +349,15 @@ def test_a_canned_reply_is_picked_and_filled_in(browser, server, shop, channel, 
     assert inbox.faults == []
 
 
+SLOW_TO_ASK = """(() => {
+  const { fetch } = window;
+  window.fetch = async (path, how) => {
+    if (path.endsWith("/read")) await new Promise((go) => setTimeout(go, 700));
+    return fetch(path, how);
+  };
+})()"""
+
+
 def test_who_belongs_to_two_stores_goes_from_one_to_the_other(
     browser, server, shop, channel, agent, picture
 ):
@@ -360,13 +369,16 @@ def test_who_belongs_to_two_stores_goes_from_one_to_the_other(
     inbox = signed_in(browser, server, agent)
     shown = inbox.see(".row .preview", "please")
     first, second = (shop, other) if shown == "Tea please" else (other, shop)
+    inbox.look(SLOW_TO_ASK)
     inbox.click("#rows .row")
+    inbox.see("#thread .message p", "please")
 
     inbox.choose("#stores", str(second.pk))
 
     words = {shop.pk: "Tea please", other.pk: "A book please"}
     inbox.see(".row .preview", words[second.pk])
     inbox.see("#state.live")
+    assert ReadCursor.objects.filter(conversation__store=first).exists()
     assert words[first.pk] not in inbox.look("document.body.innerText")
     picture(inbox, "inbox-en-stores")
     inbox.reload()

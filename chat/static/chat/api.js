@@ -14,24 +14,28 @@ export class Problem extends Error {
 const KEPT = "inbox-signed-in"; // whether there is a cookie to try
 
 let session = null;
+const underWay = new Set();
 export const who = () => session;
 export const mayResume = () => localStorage.getItem(KEPT) !== null;
 
-async function fetchJson(method, path, body, headers = {}) {
+const parsed = async (answer) => {
+  const text = await answer.text();
+  return text ? JSON.parse(text) : null;
+};
+
+async function ask(method, path, body, headers = {}, read = parsed) {
   const isJson = body !== undefined && !(body instanceof FormData);
   const answer = await fetch(path, {
     method,
     headers: { ...(isJson ? { "Content-Type": "application/json" } : {}), ...headers },
     body: isJson ? JSON.stringify(body) : body,
   });
-  const text = await answer.text();
-  const read = text ? JSON.parse(text) : null;
-  if (!answer.ok) throw new Problem(answer.status, read ?? {});
-  return read;
+  if (!answer.ok) throw new Problem(answer.status, (await parsed(answer)) ?? {});
+  return read(answer);
 }
 
 export async function signIn(login, password) {
-  session = await fetchJson("POST", `${AUTH}/login`, { login, password, useCookie: true });
+  session = await ask("POST", `${AUTH}/login`, { login, password, useCookie: true });
   localStorage.setItem(KEPT, "yes");
 }
 
@@ -39,28 +43,42 @@ export async function signIn(login, password) {
 export function resume() {
   return navigator.locks.request("refresh", async () => {
     const before = session?.store.id;
-    session = await fetchJson("POST", `${AUTH}/refresh`, {});
-    if (before && before !== session.store.id) location.reload(); // another tab went to another store
+    session = await ask("POST", `${AUTH}/refresh`, {});
+    if (before && before !== session.store.id) {
+      location.reload(); // another tab went to another store, and what was asked of this one ends here
+      await new Promise(() => {});
+    }
   });
 }
 
+// What is under way was asked of the store that is left: it is answered before.
 export async function switchStore(storeId) {
+  await Promise.allSettled(underWay);
   session = await authorised("POST", `${AUTH}/switch-store`, { storeId, useCookie: true });
 }
 
 export async function signOut() {
   localStorage.removeItem(KEPT);
-  await fetchJson("POST", `${AUTH}/logout`, {});
+  await ask("POST", `${AUTH}/logout`, {});
 }
 
-async function authorised(method, path, body) {
-  const bearer = () => ({ Authorization: `Bearer ${session.accessToken}` });
+function authorised(method, path, body, read) {
+  const call = retried(() =>
+    ask(method, path, body, { Authorization: `Bearer ${session.accessToken}` }, read),
+  );
+  underWay.add(call);
+  const done = () => underWay.delete(call);
+  call.then(done, done);
+  return call;
+}
+
+async function retried(call) {
   try {
-    return await fetchJson(method, path, body, bearer());
+    return await call();
   } catch (problem) {
     if (problem.status !== 401) throw problem;
     await resume();
-    return fetchJson(method, path, body, bearer());
+    return call();
   }
 }
 
@@ -76,15 +94,8 @@ export function upload(file) {
 
 // What an attachment holds, as an address for this page alone.
 export async function file(id) {
-  const ask = () =>
-    fetch(`${CHAT}/attachments/${id}`, {
-      headers: { Authorization: `Bearer ${session.accessToken}` },
-    });
-  let answer = await ask();
-  if (answer.status === 401) {
-    await resume();
-    answer = await ask();
-  }
-  if (!answer.ok) throw new Problem(answer.status, {});
-  return URL.createObjectURL(await answer.blob());
+  const blob = (answer) => answer.blob();
+  return URL.createObjectURL(
+    await authorised("GET", `${CHAT}/attachments/${id}`, undefined, blob),
+  );
 }

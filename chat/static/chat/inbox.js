@@ -400,22 +400,14 @@ function drawStore() {
   return h("select", { id: "stores", "aria-label": t("store"), onchange: goTo }, ...choices);
 }
 
-// Another store is another sign-in: nothing of the one before stays.
+// Another store is another sign-in: the page begins anew, and nothing of the one before stays.
 async function goTo(event) {
   event.target.disabled = true;
+  if (chosen) close();
   await live?.stop();
   const gone = await attempt(async () => { await api.switchStore(event.target.value); return true; });
-  if (gone) {
-    for (const kept of [rows, drafts, team, typing, viewers]) kept.clear();
-    for (const address of pictures.values()) URL.revokeObjectURL(await address);
-    pictures.clear();
-    chosen = null;
-    messages = [];
-    files = [];
-    words = "";
-    document.body.classList.remove("reading");
-  }
-  await enter();
+  if (gone) location.reload();
+  else await enter();
 }
 
 let searching = null;
