@@ -180,10 +180,10 @@ WORDS: dict[str, dict[str, str]] = {
         "count_correction": "جرد",
         "manual": "غير ذلك",
         "main": "الرئيسي",
-        "cash": "نقدا",
+        "cash": "نقداً",
         "card": "بطاقة",
-        "bank_transfer": "حوالة مصرفية",
-        "wallet": "محفظة إلكترونية",
+        "bank_transfer": "تحويل مصرفي",
+        "wallet": "محفظة",
         "cod": "الدفع عند الاستلام",
     },
 }
