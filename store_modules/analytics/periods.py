@@ -34,15 +34,12 @@ class Period:
     @property
     def span(self) -> timedelta:
         """Its length on the store's clock, where every day has 24 hours."""
-        first, last = (
-            at.astimezone(self.zone).replace(tzinfo=None) for at in (self.start, self.end)
-        )
-        return last - first
+        return self.on_clock(self.end) - self.on_clock(self.start)
 
     @property
     def before(self) -> "Period":
         """The period of the same length right before; of as many days, where it is whole days."""
-        first = self.start.astimezone(self.zone)
+        first = self.on_clock(self.start)
         if first.time() == time() and not self.span % timedelta(days=1):
             start = midnight(first.date() - self.span, self.zone)
         else:
@@ -83,6 +80,14 @@ class Period:
         if not isinstance(moment, datetime):
             moment = midnight(moment, self.zone)
         return self.buckets[max(0, bisect_right(self.buckets, moment) - 1)]
+
+    def on_clock(self, instant: datetime) -> datetime:
+        """An instant on the store's clock, without an offset; a day begins at 00:00 also where its
+        clocks skip midnight."""
+        day = self.day_of(instant)
+        if instant == midnight(day, self.zone):
+            return datetime.combine(day, time())
+        return instant.astimezone(self.zone).replace(tzinfo=None)
 
     def day_of(self, instant: datetime) -> date:
         return instant.astimezone(self.zone).date()

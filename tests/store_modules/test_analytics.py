@@ -1,13 +1,13 @@
 """The five reports by hand (guide.md, "Analytics"; domain.md, section 12)."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
 
-from store_modules.analytics.periods import read_period
+from store_modules.analytics.periods import midnight, read_period
 from store_modules.orders.figures import counted_anew
 from store_modules.orders.models import Order
 from tests.clients import client_of, key_client_of
@@ -363,6 +363,26 @@ def test_guide_analytics_buckets_begin_on_the_stores_clock(
 
     assert [bucket["bucketStart"] for bucket in report["buckets"]] == starts
     assert report["previousPeriod"]["to"] == report["from"] == starts[0]
+
+
+@pytest.mark.parametrize("day", ["2026-04-24", "2026-04-25"])
+def test_the_period_before_is_whole_days_also_where_clocks_skip_midnight(db, day):
+    store = a_store(timezone="Africa/Cairo")
+    with at("2026-04-23T22:30:00Z"):  # 01:30 on the 24th; that day begins at 01:00
+        api = client_of(store)
+        api.post("/orders", an_order_body(store, (a_product(store), 3)))
+        with at("2026-04-22T22:30:00Z"):  # 00:30 on the 23rd
+            api = client_of(store)
+            api.post("/orders", an_order_body(store, (a_product(store), 2)))
+
+    sales = ask(store, "sales", **{"from": day, "to": day})
+    sold = ask(store, "products", **{"from": "2026-04-24", "to": "2026-04-24"})["items"]
+
+    eve = date.fromisoformat(day) - timedelta(days=1)
+    begins = midnight(eve, ZoneInfo("Africa/Cairo")).astimezone(ZoneInfo("Africa/Cairo"))
+    assert sales["previousPeriod"]["from"] == begins.isoformat()
+    assert sales["previousPeriod"]["totals"]["ordersCount"] == 1
+    assert [one["daysOfStock"] for one in sold] == ["32.3"]  # 97 pieces at 3 a day
 
 
 @pytest.mark.parametrize(("day", "hours"), [("2026-03-08", 23), ("2026-11-01", 25)])
