@@ -12,6 +12,9 @@ from django.db.models import Q
 from storeplatform.kernel.fields import MoneyField
 from storeplatform.kernel.tenancy import StoreOwnedQuerySet
 
+# Of a day's amounts, each of which may be the largest that there is.
+SUM = {"max_digits": 30, "db_default": 0}
+
 
 class Figure(models.Model):
     """What the tables have in common. `day` is the store's; `basis` says what happened on it:
@@ -49,22 +52,22 @@ class DayFigure(Figure):
     confirmed = models.IntegerField(db_default=0)
     delivered_orders = models.IntegerField(db_default=0)
     refused_orders = models.IntegerField(db_default=0)
-    units = models.IntegerField(db_default=0)
-    gross = MoneyField(db_default=0)
-    discounts = MoneyField(db_default=0)
-    returns = MoneyField(db_default=0)
-    returned_units = models.IntegerField(db_default=0)
-    delivery = MoneyField(db_default=0)
-    delivery_cost = MoneyField(db_default=0)
-    tax = MoneyField(db_default=0)
-    rounding = MoneyField(db_default=0)
-    delivered_net = MoneyField(db_default=0)
-    cogs = MoneyField(db_default=0)
+    units = models.BigIntegerField(db_default=0)
+    gross = MoneyField(**SUM)
+    discounts = MoneyField(**SUM)
+    returns = MoneyField(**SUM)
+    returned_units = models.BigIntegerField(db_default=0)
+    delivery = MoneyField(**SUM)
+    delivery_cost = MoneyField(**SUM)
+    tax = MoneyField(**SUM)
+    rounding = MoneyField(**SUM)
+    delivered_net = MoneyField(**SUM)
+    cogs = MoneyField(**SUM)
     lines_without_cost = models.IntegerField(db_default=0)
-    refunds = MoneyField(db_default=0)
-    cash_collected = MoneyField(db_default=0)
-    cash_remitted = MoneyField(db_default=0)
-    cash_with_courier = MoneyField(db_default=0)
+    refunds = MoneyField(**SUM)
+    cash_collected = MoneyField(**SUM)
+    cash_remitted = MoneyField(**SUM)
+    cash_with_courier = MoneyField(**SUM)
 
     class Meta:
         indexes = [
@@ -89,11 +92,11 @@ class ProductFigure(Figure):
 
     product_id = models.UUIDField(null=True)
     sku = models.CharField(max_length=64)
-    units = models.IntegerField(db_default=0)
-    net = MoneyField(db_default=0)
-    cogs = MoneyField(db_default=0)
-    returned_units = models.IntegerField(db_default=0)
-    returned_net = MoneyField(db_default=0)
+    units = models.BigIntegerField(db_default=0)
+    net = MoneyField(**SUM)
+    cogs = MoneyField(**SUM)
+    returned_units = models.BigIntegerField(db_default=0)
+    returned_net = MoneyField(**SUM)
     lines_without_cost = models.IntegerField(db_default=0)
 
     class Meta:
@@ -114,7 +117,7 @@ class CustomerFigure(Figure):
     customer_id = models.UUIDField()
     province_code = models.CharField(max_length=10, db_default="")
     orders = models.IntegerField(db_default=0)
-    net = MoneyField(db_default=0)
+    net = MoneyField(**SUM)
     firsts = models.IntegerField(db_default=0)
 
     class Meta:

@@ -47,6 +47,7 @@ PROBLEM = {
     },
 }
 MONEY = {"type": "string", "pattern": r"^-?\d{1,14}(\.\d{1,3})?$", "examples": ["25000"]}
+SHOWN_MONEY = MONEY | {"pattern": r"^-?\d+(\.\d{1,3})?$"}  # a sum may be longer than any amount
 PHONE = {"type": "string", "examples": ["+9647701234567"]}
 PROBLEMS = {
     "400": "The input is invalid; `errors` names the fields.",
@@ -174,7 +175,8 @@ class OperationSchema(AutoSchema):
                 return self._map_serializer(shown, direction)
             return self._map_serializer_field(shown, direction, *args, **kwargs)
         if isinstance(field, Money | Phone):
-            schema = dict(MONEY if isinstance(field, Money) else PHONE)
+            money = MONEY if direction == "request" else SHOWN_MONEY
+            schema = dict(money if isinstance(field, Money) else PHONE)
             kinds = ["string"]
             kinds += ["number"] if isinstance(field, Money) and direction == "request" else []
             kinds += ["null"] if field.allow_null else []

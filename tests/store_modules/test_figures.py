@@ -271,6 +271,36 @@ def test_guide_analytics_reports_say_what_the_orders_say(db, zone, day):
     assert kept() == upkept
 
 
+def test_a_day_may_be_worth_more_than_any_amount(db):
+    store = a_store(timezone="UTC", default_delivery_fee=0)
+    api = client_of(store)
+    product = a_product(store, price=60_000_000_000_000)
+    day = timezone.now().date()
+    for _ in range(2):
+        made = api.post("/orders", an_order_body(store, (product, 1), payment_method="card"))
+        assert made.status_code == 201, made.content
+    row = an_order_body(store) | {
+        "payment_method": "card", "placedAt": timezone.now().isoformat(), "status": "delivered",
+        "items": [
+            {"sku": f"S{n}", "name": "S", "quantity": 10_000_000, "lineTotal": "1"}
+            for n in range(200)
+        ],
+    }  # fmt: skip
+    rows = [row | {"externalRef": name} for name in ("one", "two")]
+    made = key_client_of(store).post("/orders/bulk", {"mode": "import", "orders": rows})
+    assert made.status_code == 201, made.content
+
+    figures.sum_up()
+
+    days = {"from": day - timedelta(days=1), "to": day + timedelta(days=1)}
+    sales = api.post("/analytics/sales", days).json()
+    assert sales["totals"]["unitsSold"] == 4_000_000_002
+    assert sales["totals"]["grossSales"] == "120000000000400"
+    assert sum(int(part["netSales"]) for part in sales["byStatus"]) == 120_000_000_000_400
+    figures.rebuild(store.pk)
+    assert api.post("/analytics/sales", days).json()["totals"] == sales["totals"]
+
+
 def compare(walk, first, last, granularity):
     """Every member of every report, in the totals, each bucket and the period before."""
     plain = Plain(walk.store, first, last, granularity)
