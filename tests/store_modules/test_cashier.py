@@ -200,6 +200,21 @@ def test_a_large_difference_wants_a_reason_and_never_stops_a_close(api, session)
     )  # fmt: skip
 
 
+def test_a_drawer_that_took_more_than_any_amount_is_closed_too(api, store, session):
+    product = a_product(store, price=60_000_000_000_000)
+    for _ in range(2):
+        made = a_sale(api, (product, 1))
+        assert made.status_code == 201, made.content
+
+    shown = api.get(f"/cashier/sessions/{session}/report").json()["expectedCash"]
+    closed = api.post(f"/cashier/sessions/{session}/close", {"countedCash": "1000"})
+
+    assert closed.status_code == 200, closed.content
+    assert closed.json()["expectedCash"] == shown
+    assert int(closed.json()["variance"]) == 1000 - int(shown)
+    assert int(shown) == 120_000_000_050_000
+
+
 def test_another_persons_drawer_is_closed_with_its_permission_only(api, store, session):
     clerk = client_of(store, a_member(store))
     trusted = client_of(store, a_member(store, grants=["cashier.close_others"]))
