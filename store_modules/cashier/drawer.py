@@ -32,6 +32,14 @@ def settings_of_till(store_id: UUID) -> CashierSettings:
     return settings or CashierSettings.objects.get_or_create(store_id=store_id)[0]
 
 
+def has_amounts(store_id: UUID) -> bool:
+    """Whether anything here is written in the store's currency: a drawer, or the till's settings."""
+    tills = CashierSettings.objects.of(store_id).exclude(
+        cash_rounding=None, variance_reason_above=None, denominations=[]
+    )
+    return CashierSession.objects.of(store_id).exists() or tills.exists()
+
+
 def check_settings(store_id: UUID, values: Mapping[str, Any]) -> None:
     template_id = values.get("receipt_template_id")
     if template_id and not any(receipt_template_exists(store_id, template_id)):

@@ -400,3 +400,18 @@ def test_settings_of_the_till_are_made_when_asked_for_and_change(api, store):
     assert opened.json()["registerCode"] == "back"
     clerk = client_of(store, a_member(store))
     assert clerk.post("/cashier/sessions/open", {"openingFloat": "1"}).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "amounts",
+    [{"cashRounding": "250"}, {"varianceReasonAbove": "5000"}, {"denominations": ["250", "500"]}],
+)
+def test_amounts_of_the_tills_settings_keep_the_stores_currency(api, store, amounts):
+    api.get("/cashier/settings")
+    assert api.put("/settings", {"currencyCode": "USD"}).status_code == 200
+    api.put("/settings", {"currencyCode": "IQD"})
+    assert api.put("/cashier/settings", amounts).status_code == 200
+
+    locked = api.put("/settings", {"currencyCode": "USD"})
+
+    assert (locked.status_code, locked.json()["code"]) == (409, "currency_locked")
