@@ -24,6 +24,7 @@ from integrations.nawa.models import InboundEvent
 from integrations.otp import services as otp
 from integrations.otp.models import OtpChallenge
 from store_modules.cashier.models import CashierSession, PinnedItem, Sale
+from store_modules.catalog import stock
 from store_modules.catalog.models import InventoryItem, Product
 from store_modules.delivery import dispatching, linking
 from store_modules.delivery.models import CashEntry, CompanyLink, DeliveryCompany, Dispatch
@@ -37,7 +38,7 @@ from storeplatform.kernel.errors import TooMany
 from tests.clients import actor_of_store, client_of, key_client_of
 from tests.factories import a_customer, a_product, a_store, an_area, an_order_body
 from tests.fakes import sign
-from tests.servers import RunningServer, at_once
+from tests.servers import RunningServer, at_once, until
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +228,42 @@ def test_parallel_adjustments_add_up(client, shop):
     assert {answer.status_code for answer in answers} == {200}
     assert InventoryItem.objects.get(product=product).quantity_on_hand == 10 + 10 * 3 - 10
     invariants_hold()
+
+
+@pytest.mark.parametrize(
+    ("deed", "after"), [(stock.reserve, (2, 2)), (stock.take, (0, 0)), (stock.release, (2, 0))]
+)
+def test_pieces_that_come_while_somebody_waits_for_them_count(shop, deed, after):
+    """Whoever waits for a row goes on with what the row has become, not with what it was."""
+    item = InventoryItem.objects.get(product=a_product(shop, quantity=0))
+    reserved = 2 if deed is stock.release else 0
+    rows = InventoryItem.objects.filter(pk=item.pk)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            rows.update(quantity_on_hand=2, quantity_reserved=reserved)
+            waiting = pool.submit(carried_out, deed, {item.pk: 2})
+            until(is_waited_for)
+        waiting.result(timeout=60)
+
+    assert rows.values_list("quantity_on_hand", "quantity_reserved").get() == after
+
+
+def carried_out(deed, demand):
+    try:
+        with transaction.atomic():
+            return deed(demand)
+    finally:
+        connection.close()
+
+
+def is_waited_for():
+    """Whether another connection waits for this one."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT 1 FROM pg_locks WHERE NOT granted"
+            " AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+        )
+        return cursor.fetchone()
 
 
 def test_parallel_upserts_of_one_sku_make_one_product(client, shop):

@@ -45,15 +45,24 @@ NEWS = """
 )
 """
 
-# Locks, checks and reserves all rows in one statement; reserves nothing when one is short.
-RESERVE = f"""
+# The rows as they are once all are locked. What they become is counted from these figures, both of
+# them: PostgreSQL checks a row's constraints first against the row as it was when the statement
+# began, before it looks whether somebody changed it meanwhile.
+LOCKED = """
 WITH wanted AS (
   SELECT id, quantity FROM unnest(%s::uuid[], %s::int[]) AS wanted (id, quantity)
 ), locked AS (
-  SELECT item.id, item.quantity_on_hand - item.quantity_reserved AS available, wanted.quantity
+  SELECT item.id, item.quantity_on_hand AS on_hand, item.quantity_reserved AS reserved,
+    item.quantity_on_hand - item.quantity_reserved AS available, wanted.quantity
   FROM catalog_inventoryitem item JOIN wanted USING (id) ORDER BY item.id FOR UPDATE OF item
-), changed AS (
-  UPDATE catalog_inventoryitem item SET quantity_reserved = quantity_reserved + locked.quantity,
+)
+"""
+
+# Locks, checks and reserves all rows in one statement; reserves nothing when one is short.
+RESERVE = f"""
+{LOCKED}, changed AS (
+  UPDATE catalog_inventoryitem item SET quantity_on_hand = locked.on_hand,
+    quantity_reserved = locked.reserved + locked.quantity,
     version = version + 1, updated_at = now()
   FROM locked WHERE item.id = locked.id
     AND NOT EXISTS (SELECT 1 FROM locked WHERE available < quantity)
@@ -64,13 +73,9 @@ SELECT id, available FROM locked WHERE available < quantity
 """  # noqa: S608  # our own text
 
 RELEASE = f"""
-WITH wanted AS (
-  SELECT id, quantity FROM unnest(%s::uuid[], %s::int[]) AS wanted (id, quantity)
-), locked AS (
-  SELECT item.id, item.quantity_on_hand - item.quantity_reserved AS available, wanted.quantity
-  FROM catalog_inventoryitem item JOIN wanted USING (id) ORDER BY item.id FOR UPDATE OF item
-), changed AS (
-  UPDATE catalog_inventoryitem item SET quantity_reserved = quantity_reserved - locked.quantity,
+{LOCKED}, changed AS (
+  UPDATE catalog_inventoryitem item SET quantity_on_hand = locked.on_hand,
+    quantity_reserved = locked.reserved - locked.quantity,
     version = version + 1, updated_at = now()
   FROM locked WHERE item.id = locked.id
   RETURNING item.*, locked.available AS was
@@ -83,13 +88,9 @@ SELECT 1 FROM changed
 # Locks, checks and takes from the shelf; nothing when one is short. Answers the rows that are
 # short with what is available, else each row with what is left on hand.
 TAKE = f"""
-WITH wanted AS (
-  SELECT id, quantity FROM unnest(%s::uuid[], %s::int[]) AS wanted (id, quantity)
-), locked AS (
-  SELECT item.id, item.quantity_on_hand - item.quantity_reserved AS available, wanted.quantity
-  FROM catalog_inventoryitem item JOIN wanted USING (id) ORDER BY item.id FOR UPDATE OF item
-), changed AS (
-  UPDATE catalog_inventoryitem item SET quantity_on_hand = quantity_on_hand - locked.quantity,
+{LOCKED}, changed AS (
+  UPDATE catalog_inventoryitem item SET quantity_on_hand = locked.on_hand - locked.quantity,
+    quantity_reserved = locked.reserved,
     version = version + 1, updated_at = now()
   FROM locked WHERE item.id = locked.id
     AND NOT EXISTS (SELECT 1 FROM locked WHERE available < quantity)
