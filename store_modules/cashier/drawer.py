@@ -33,7 +33,7 @@ def settings_of_till(store_id: UUID) -> CashierSettings:
 
 
 def has_amounts(store_id: UUID) -> bool:
-    """Whether anything here is written in the store's currency: a drawer, or the till's settings."""
+    """Whether a drawer, or the till's settings, are written in the store's currency."""
     tills = CashierSettings.objects.of(store_id).exclude(
         cash_rounding=None, variance_reason_above=None, denominations=[]
     )

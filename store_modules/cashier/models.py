@@ -56,9 +56,8 @@ class CashierSession(StoreOwned):
     counted_cash = MoneyField(null=True)
     denominations = models.JSONField(null=True)
     left_in_drawer = MoneyField(null=True)
-    expected_cash = MoneyField(
-        null=True, max_digits=30
-    )  # sales are not held to what a drawer holds
+    # Sales are not held to what an amount may be, so together they may be more.
+    expected_cash = MoneyField(null=True, max_digits=30)
     variance = MoneyField(null=True, max_digits=30)
     variance_reason = models.CharField(max_length=500, null=True)  # noqa: DJ001  # null is none
     notes = models.TextField(max_length=2000, null=True)  # noqa: DJ001
