@@ -256,6 +256,22 @@ def carried_out(deed, demand):
         connection.close()
 
 
+def test_what_is_shipped_after_a_receipt_has_its_cost(shop, desk):
+    product = a_product(shop, quantity=10, cost_price=1000)
+    order = desk.post("/orders", json=an_order_body(shop, (product, 1))).json()
+    path = f"/orders/{order['id']}/transition"
+    assert desk.post(path, json={"to": "confirmed"}).status_code == 200
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            InventoryItem.objects.select_for_update().get(product=product)
+            Product.objects.filter(pk=product.pk).update(cost_price=1500)
+            shipping = pool.submit(lambda: desk.post(path, json={"to": "shipped"}))
+            until(is_waited_for)
+        assert shipping.result(timeout=60).status_code == 200
+
+    assert OrderItem.objects.get(order=order["id"]).unit_cost == 1500
+
+
 def is_waited_for():
     """Whether another connection waits for this one."""
     with connection.cursor() as cursor:

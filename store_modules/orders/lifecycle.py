@@ -168,8 +168,8 @@ def ship(order: Order, actor: Actor, reason: str | None, lines: Lines) -> None:
     else:
         items = list(order.items.all())
         attach_untracked(order.store_id, items)
-        take_present_costs(items)
         shelves = stock.locked_items(i.inventory_item_id for i in items if i.inventory_item_id)
+        take_present_costs(items)  # a receipt that held the shelves may have changed them
         for item in items:
             if item.inventory_item_id is None:
                 continue
