@@ -12,6 +12,7 @@ from store_modules.catalog import stock
 from store_modules.catalog.models import Category, InventoryItem, Product
 from storeplatform.kernel.errors import Conflict, refuse
 from storeplatform.kernel.models import OutboxEvent
+from storeplatform.kernel.money import round_money
 from storeplatform.kernel.outbox import event_of
 from storeplatform.kernel.ports import Port
 from storeplatform.kernel.tenancy import Actor
@@ -134,6 +135,7 @@ def new_product(actor: Actor, values: dict[str, Any], quantity: int | None) -> P
 @transaction.atomic
 def change_product(product: Product, values: dict[str, Any]) -> Product:
     """Change a locked product. Its type stays, because stock and past lines hang on it."""
+    values = without_shown_cost(product, values)
     if values.get("product_type", product.product_type) != product.product_type:
         raise refuse("productType", "immutable", "The type of a product stays as it is.")
     for name, value in values.items():
@@ -143,6 +145,14 @@ def change_product(product: Product, values: dict[str, Any]) -> Product:
     product.save(update_fields=[*values, "version", "updated_at"])
     announce(product, "product.updated")
     return product
+
+
+def without_shown_cost(product: Product, values: dict[str, Any]) -> dict[str, Any]:
+    """A cost that is written as it is shown is no change: the moving average has more places."""
+    cost, written = product.cost_price, values.get("cost_price")
+    if cost is None or written is None or round_money(cost, product.currency_code) != written:
+        return values
+    return {name: value for name, value in values.items() if name != "cost_price"}
 
 
 def check_product(product: Product) -> None:

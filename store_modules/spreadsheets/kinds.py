@@ -299,8 +299,10 @@ class ProductRows(RowSheet):
             quantity = values.pop("quantity_on_hand", None)
             if row.existing is None:
                 new.append((values, quantity))
-            elif differs(products[row.existing], values):
-                catalog.change_product(products[row.existing], values)
+                continue
+            product = products[row.existing]
+            if differs(product, catalog.without_shown_cost(product, values)):
+                catalog.change_product(product, values)
         if new:
             catalog.create_products(self.actor, new)
 

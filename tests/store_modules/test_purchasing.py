@@ -100,6 +100,23 @@ def test_receiving_moves_stock_and_the_average_cost(api, store, supplier):
     assert [m["delta"] for m in moves if m["reason"] == "purchase_receipt"] == [6, 4]
 
 
+def test_a_cost_that_is_sent_back_as_it_is_shown_keeps_its_places(api, store, supplier):
+    product = a_product(store)
+    made = a_purchase(api, supplier, (product, 3, "100"), discount="1", receiveNow=True)
+    assert made["receivedValue"] == "299"
+    shown = api.get(f"/products/{product.pk}").json()
+    assert shown["costPrice"] == "100"
+
+    def cost():
+        product.refresh_from_db()
+        return product.cost_price
+
+    assert api.put(f"/products/{product.pk}", {"costPrice": shown["costPrice"]}).status_code == 200
+    assert cost() == Decimal("99.6667")
+    api.put(f"/products/{product.pk}", {"costPrice": "99"})
+    assert cost() == 99
+
+
 def test_receive_now_does_it_at_once_and_a_product_on_order_is_kept(api, store, supplier):
     product = a_product(store, quantity=0)
     made = a_purchase(api, supplier, (product, 5, "700"), receiveNow=True)

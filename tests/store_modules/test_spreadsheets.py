@@ -249,6 +249,17 @@ def test_a_repeated_upload_changes_nothing(api, store):
     assert set(Product.objects.values_list("version", flat=True)) == {1}
 
 
+def test_an_export_that_comes_back_leaves_the_average_cost_alone(api, store):
+    product = a_product(store, cost_price="99.6667")
+    answer = api.get("/products/export.csv")
+
+    job = imported(api, "products", b"".join(answer.streaming_content))
+
+    product.refresh_from_db()
+    assert figures(job) == ("completed", 0, 1, 0)
+    assert (product.version, str(product.cost_price)) == (1, "99.6667")
+
+
 def test_an_export_of_products_imports_into_another_store_unchanged(api, store):
     root = api.post("/categories", {"name": "Home"}).json()["id"]
     shelf = api.post("/categories", {"name": "Kit|chen", "parentId": root}).json()["id"]
