@@ -201,7 +201,12 @@ def paid() -> Contribution:
 
 
 def remitted() -> Contribution:
-    """Cash on delivery that reached the store."""
+    """Cash on delivery that reached the store; of a settlement what the company brought of it, the
+    rest is with nobody any more."""
+    brought = (
+        "SELECT -sum(entry.amount) FROM delivery_cashentry entry"
+        " WHERE entry.order_id = o.id AND entry.kind = 'remitted'"
+    )
     cash = (
         "SELECT sum(money.amount) AS amount FROM orders_orderpayment money"  # noqa: S608  # our own text
         " WHERE money.order_id = o.id AND money.method = 'cod' AND money.kind = 'payment'"
@@ -215,7 +220,7 @@ def remitted() -> Contribution:
         basis="paid",
         members={
             "basis": "'paid'",
-            "cash_remitted": "cash.amount",
+            "cash_remitted": f"coalesce(({brought}), cash.amount)",
             "cash_with_courier": "CASE WHEN o.delivery_company_id IS NULL THEN 0"
             " ELSE -cash.amount END",
         },

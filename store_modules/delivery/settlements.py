@@ -249,9 +249,9 @@ def accept(actor: Actor, settlement_id: UUID, *, accept_differences: bool = Fals
         SettlementLine.objects.filter(pk=row.pk).update(is_accepted=True)
         accepted = SettlementLine.objects.filter(order=order, is_accepted=True)
         fee = accepted.aggregate(n=Sum("fee"))["n"]
-        settle(order, actor, fee=fee, reference=made.reference, remits=row.remits)
-        if row.remits:
+        if row.remits:  # before the order is settled, so that its figures know
             book_cash(made, row, order)
+        settle(order, actor, fee=fee, reference=made.reference, remits=row.remits)
     made.state, made.accepted_at = State.ACCEPTED, timezone.now()
     made.accepted_by = actor.label or actor.id
     made.version += 1

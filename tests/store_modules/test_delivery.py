@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from integrations.nawa import client as nawa_client
 from integrations.nawa import webhooks
+from store_modules.analytics import figures
 from store_modules.analytics.models import DayFigure
 from store_modules.delivery import dispatching, tracking
 from store_modules.delivery.matching import Claim, Known, differences
@@ -865,6 +866,14 @@ def test_differences_must_be_accepted_by_name(api, store, nawa, link):
         "20000", "-5000", "0",
     )  # fmt: skip
     assert shown(api, waiting)["remittanceStatus"] == "awaiting_collection"
+    day = datetime.now(ZoneInfo("Asia/Baghdad")).date()
+    revenue = {"from": day - timedelta(days=1), "to": day + timedelta(days=1)}
+    for _ in range(2):
+        totals = api.post("/analytics/revenue", revenue).json()["totals"]
+        assert [totals[name] for name in ("cashCollected", "cashRemitted", "cashWithCourier")] == [
+            "25000", "20000", "0",
+        ]  # fmt: skip
+        figures.rebuild(store.pk)
     doctor()
 
 
