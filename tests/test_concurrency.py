@@ -26,12 +26,13 @@ from integrations.otp.models import OtpChallenge
 from store_modules.cashier.models import CashierSession, PinnedItem, Sale
 from store_modules.catalog import stock
 from store_modules.catalog.models import InventoryItem, Product
+from store_modules.catalog.services import delete_product
 from store_modules.delivery import dispatching, linking
 from store_modules.delivery.models import CashEntry, CompanyLink, DeliveryCompany, Dispatch
 from store_modules.discounts.models import DiscountCode, Redemption
 from store_modules.orders.models import Order, OrderItem, OrderPayment
 from store_modules.printing.models import PrintTemplate
-from store_modules.purchasing.models import Attachment, PurchaseReceipt
+from store_modules.purchasing.models import Attachment, PurchaseReceipt, Supplier
 from store_modules.shipping.models import PackageSize
 from store_modules.stores.models import StoreSettings
 from storeplatform.kernel.errors import TooMany
@@ -270,6 +271,36 @@ def test_what_is_shipped_after_a_receipt_has_its_cost(shop, desk):
         assert shipping.result(timeout=60).status_code == 200
 
     assert OrderItem.objects.get(order=order["id"]).unit_cost == 1500
+
+
+def test_a_supplier_that_goes_while_money_is_spent_on_it_is_missed(shop, desk):
+    supplier = Supplier.objects.create(store=shop, name="S")
+    body = {"amount": "5", "category": "rent", "date": "2026-01-01"}
+    body["supplierId"] = str(supplier.pk)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            supplier.delete()
+            spending = pool.submit(lambda: desk.post("/expenses", json=body))
+            until(is_waited_for)
+        answer = spending.result(timeout=60)
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "not_found")
+    assert "supplierId" in answer.json()["errors"]
+
+
+def test_a_product_that_goes_while_it_is_pinned_is_pinned_nowhere(shop, desk):
+    product = a_product(shop, quantity=0)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            held = Product.objects.select_for_update().get(pk=product.pk)
+            pinning = pool.submit(
+                lambda: desk.post("/cashier/pinned", json={"productId": str(product.pk)})
+            )
+            until(is_waited_for)
+            delete_product(held)
+        assert pinning.result(timeout=60).status_code == 400
+
+    assert not PinnedItem.objects.exists()
 
 
 def is_waited_for():

@@ -18,7 +18,8 @@ from psycopg_pool import PoolTimeout
 from rest_framework import exceptions as drf
 
 from storeplatform.kernel import metrics
-from storeplatform.kernel.errors import Conflict, NotFound, Refusal, Unavailable
+from storeplatform.kernel.errors import Conflict, NotFound, Refusal, Unavailable, refuse
+from storeplatform.kernel.serializers import camel
 
 log = structlog.get_logger(__name__)
 
@@ -113,7 +114,7 @@ def refusal_from(error: Exception) -> Refusal | None:
     if isinstance(error, drf.ValidationError):
         return validation_refusal(error)
     if isinstance(error, ProtectedError | RestrictedError):
-        return Conflict("in_use", "It is still in use and cannot be deleted.")
+        return in_use()
     if isinstance(error, IntegrityError):
         return constraint_refusal(error)
     if isinstance(error, DataError) and isinstance(error.__cause__, pg.NumericValueOutOfRange):
@@ -164,8 +165,11 @@ def unique_constraints() -> dict[str, UniqueConstraint]:
 
 
 def constraint_refusal(error: IntegrityError) -> Refusal | None:
-    """The documented 409 of a unique constraint; None for any other, because that is a bug."""
+    """The documented 409 of a unique constraint, and what it means that a row went or came to be
+    named while another was written; None for any other, because that is a bug."""
     cause = error.__cause__
+    if isinstance(cause, pg.ForeignKeyViolation):
+        return link_refusal(cause.diag.message_detail or "")
     if not isinstance(cause, pg.UniqueViolation):
         return None
     constraint = unique_constraints().get(cause.diag.constraint_name or "")
@@ -180,6 +184,18 @@ def constraint_refusal(error: IntegrityError) -> Refusal | None:
         else "There is one like this already.",
         details=details,
     )
+
+
+def link_refusal(message: str) -> Refusal:
+    """Of PostgreSQL's `Key (supplier_id)=(…) is not present in table`, or `is still referenced`."""
+    missing = re.match(r"Key \((\w+)\)=\(.*\) is not present", message)
+    if missing is None:
+        return in_use()
+    return refuse(camel(missing[1]), "not_found", "There is no such row in this store.")
+
+
+def in_use() -> Conflict:
+    return Conflict("in_use", "It is still in use and cannot be deleted.")
 
 
 def clashing_values(message: str) -> dict[str, str]:
