@@ -23,10 +23,10 @@ def lock_pins(store_id: UUID) -> list[PinnedItem]:
 @transaction.atomic
 def pin(store_id: UUID, product_id: UUID) -> PinnedItem:
     """Raises Refusal `too_many_pinned`, Conflict `already_pinned` by its constraint."""
-    pins = lock_pins(store_id)
     sellable = Product.objects.sellable().of(store_id).filter(pk=product_id, is_active=True)
-    if not sellable.exists():
+    if not sellable.select_for_update(of=("self",), no_key=True):  # it is not deleted meanwhile
         raise refuse("productId", "not_found", "There is no such product for sale.")
+    pins = lock_pins(store_id)
     taken = any(one.product_id == product_id for one in pins)
     if len(pins) >= MAX_PINNED and not taken:
         message = f"At most {MAX_PINNED} products are pinned."
