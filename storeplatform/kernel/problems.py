@@ -164,8 +164,12 @@ def unique_constraints() -> dict[str, UniqueConstraint]:
 
 
 def constraint_refusal(error: IntegrityError) -> Refusal | None:
-    """The documented 409 of a unique constraint; None for any other, because that is a bug."""
+    """The documented 409 of a unique constraint, and that of a row that was deleted between the
+    check of its id and the commit; None for any other, because that is a bug."""
     cause = error.__cause__
+    if isinstance(cause, pg.ForeignKeyViolation):
+        log.warning("foreign_key_violated", constraint=cause.diag.constraint_name)
+        return Conflict("conflict", "Something that this names was changed meanwhile; ask again.")
     if not isinstance(cause, pg.UniqueViolation):
         return None
     constraint = unique_constraints().get(cause.diag.constraint_name or "")
