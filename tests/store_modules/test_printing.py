@@ -7,7 +7,7 @@ import pytest
 import zxingcpp
 from PIL import ImageOps
 
-from store_modules.printing import lines
+from store_modules.printing import lines, markup
 from tests.clients import client_of
 from tests.factories import a_product, a_store, an_order_body
 
@@ -128,6 +128,58 @@ def test_a_template_that_takes_too_much_is_refused_soon(api, order, body):
 
     assert (refused.status_code, refused.json()["code"]) == (400, "invalid_template")
     assert time.process_time() - began < 3
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["<!--", "<a", "<a ", "</", "<![", "<!", "<?", "<a b='", "</script", "<p class=x ", "<"],
+)
+def test_tags_that_are_left_open_take_no_longer_than_others(piece):
+    """A million letters of them: what looks for the end of each anew does not come to an end."""
+    blocks = markup.read(piece * (1_000_000 // len(piece)))
+
+    assert markup.size_in_letters(blocks) in (0, len(piece) * (1_000_000 // len(piece)) + 1)
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("a < b &lt; c", "a < b < c"),
+        ("<p>a<!-- b <p>c --> d", "a d"),
+        ("<p>a<!-- b", "a"),
+        ("<p>x<script>if (1 < 2) '<p>'</SCRIPT >y", "xy"),
+        ("<style>p{}", ""),
+        ("<![CDATA[x]]>y<?php z ?><!doctype html>", "y"),
+        ("<P CLASS=\"bold\" data-x='a>b'>é&eacute;&#233;</P>", "ééé"),
+        ("<p>&#" + "9" * 5000 + ";", "\ufffd"),
+        ("<p>so\u00adft", "soft"),
+        ("<p>a" + "\u0301" * 2000, "a" + "\u0301" * 3),
+        ("a<b>b</b><br/>c", "ab\nc"),
+        ("a<p>b<br />c</p>", "ab\nc"),
+    ],
+)
+def test_markup_is_read_as_browsers_read_it(source, text):
+    assert "".join(block.text for block in markup.read(source)) == text
+
+
+def test_a_code_may_hold_any_letter():
+    (code,) = markup.read("<qr size=30 value='a&gt;\"&#39;>' value=x />")
+
+    assert (code.value, code.size) == ("a>\"'>", 30)
+
+
+def test_a_word_is_cut_with_few_measurements():
+    """Letters without a width pile up in one piece; measuring it for each of them takes minutes."""
+    measured = []
+
+    def measure(words):
+        measured.append(len(words))
+        return sum(letter != "\u200d" for letter in words)
+
+    pieces = lines.cut("a" * 25 + "\u200d" * 20_000, 10, measure)
+
+    assert [len(piece) for piece in pieces] == [10, 10, 20_005]
+    assert sum(measured) < 100_000
 
 
 @pytest.mark.parametrize(
