@@ -32,10 +32,10 @@ from store_modules.orders.models import Order, OrderItem, OrderPayment
 from store_modules.printing.models import PrintTemplate
 from store_modules.purchasing.models import Attachment, PurchaseReceipt
 from store_modules.shipping.models import PackageSize
-from store_modules.stores.models import Membership, StoreSettings, User
+from store_modules.stores.models import Membership, SignIn, StoreSettings, User
 from storeplatform.kernel.errors import TooMany
 from tests.clients import actor_of_store, client_of, key_client_of
-from tests.factories import a_customer, a_product, a_store, an_area, an_order_body
+from tests.factories import a_customer, a_member, a_product, a_store, an_area, an_order_body
 from tests.fakes import sign
 from tests.servers import RunningServer, at_once
 
@@ -269,6 +269,23 @@ def test_parallel_guesses_of_a_password_are_counted_like_those_in_turn(server, s
 
     assert codes.count(401) == 5
     assert set(codes) <= {401, 429, 503}
+
+
+def test_a_sign_in_becomes_one_other_and_no_more(server, shop):
+    other = a_store()
+    member = Membership.objects.filter(store=shop).first() or a_member(shop)
+    Membership.objects.create(user=member.user, store=other, role="store_staff")
+    headers = {"Authorization": client_of(shop, member).headers["Authorization"]}
+
+    def switch(_):
+        url = f"{server.url}/api/v1/auth/switch-store"
+        return httpx.post(url, json={"storeId": str(other.pk)}, headers=headers, timeout=60)
+
+    codes = [answer.status_code for answer in at_once(8, switch)]
+
+    assert codes.count(200) == 1
+    assert set(codes) <= {200, 401}
+    assert SignIn.objects.filter(user=member.user, revoked_at=None).count() == 1
 
 
 def test_parallel_invitations_of_one_person_make_one_account(server, parallel):

@@ -238,8 +238,11 @@ def switch_store(
     if member is None:
         raise NotFound
     with transaction.atomic():
+        sign_in = SignIn.objects.select_for_update().filter(pk=sign_in_id, revoked_at=None).first()
+        if sign_in is None:  # another request was first
+            raise unauthenticated("session_revoked", "This sign-in was ended; sign in again.")
         if not new_session:
-            SignIn.objects.filter(pk=sign_in_id).update(revoked_at=timezone.now())
+            end(sign_in)
         tokens = begin(member, request)
         audit("store.switched", request=request, store_id=store_id, target=user_id)
     forget_sign_ins()
