@@ -34,10 +34,10 @@ from store_modules.orders.models import Order, OrderItem, OrderPayment
 from store_modules.printing.models import PrintTemplate
 from store_modules.purchasing.models import Attachment, PurchaseReceipt, Supplier
 from store_modules.shipping.models import PackageSize
-from store_modules.stores.models import StoreSettings
+from store_modules.stores.models import Membership, SignIn, StoreSettings, User
 from storeplatform.kernel.errors import TooMany
 from tests.clients import actor_of_store, client_of, key_client_of
-from tests.factories import a_customer, a_product, a_store, an_area, an_order_body
+from tests.factories import a_customer, a_member, a_product, a_store, an_area, an_order_body
 from tests.fakes import sign
 from tests.servers import RunningServer, at_once, until
 
@@ -323,6 +323,71 @@ def test_parallel_upserts_of_one_sku_make_one_product(client, shop):
 
     assert {answer.status_code for answer in answers} <= {200, 201, 409}
     assert client.get("/catalog/products?sku=NEW-1").json()["totalCount"] == 1
+
+
+def test_a_category_that_goes_while_it_is_used_is_a_conflict(desk):
+    for n in range(5):
+        shelf = desk.post("/categories", json={"name": f"Shelf {n}"}).json()["id"]
+        product = {"sku": f"P-{n}", "name": "x", "price": "1000", "categoryId": shelf}
+        calls = [
+            lambda: desk.delete(f"/categories/{shelf}"),  # noqa: B023  # all done in this turn
+            lambda: desk.post("/categories", json={"name": "x", "parentId": shelf}),  # noqa: B023
+            lambda: desk.post("/products", json=product),  # noqa: B023
+        ]
+
+        answers = at_once(3, lambda place: calls[place]())  # noqa: B023
+
+        gone, *made = (answer.status_code for answer in answers)
+        assert gone in (204, 409)
+        assert set(made) <= ({201} if gone == 409 else {400, 409})
+
+
+def test_parallel_guesses_of_a_password_are_counted_like_those_in_turn(server, shop):
+    login = client_of(shop) and Membership.objects.get(store=shop).user.email
+
+    def guess(place):
+        body = {"login": login, "password": f"wrong password {place}"}
+        return httpx.post(f"{server.url}/api/v1/auth/login", json=body, timeout=60)
+
+    codes = [answer.status_code for answer in at_once(20, guess)]
+
+    assert codes.count(401) == 5
+    assert set(codes) <= {401, 429, 503}
+
+
+def test_a_sign_in_becomes_one_other_and_no_more(server, shop):
+    other = a_store()
+    member = Membership.objects.filter(store=shop).first() or a_member(shop)
+    Membership.objects.create(user=member.user, store=other, role="store_staff")
+    headers = {"Authorization": client_of(shop, member).headers["Authorization"]}
+
+    def switch(_):
+        url = f"{server.url}/api/v1/auth/switch-store"
+        return httpx.post(url, json={"storeId": str(other.pk)}, headers=headers, timeout=60)
+
+    codes = [answer.status_code for answer in at_once(8, switch)]
+
+    assert codes.count(200) == 1
+    assert set(codes) <= {200, 401}
+    assert SignIn.objects.filter(user=member.user, revoked_at=None).count() == 1
+
+
+def test_parallel_invitations_of_one_person_make_one_account(server, parallel):
+    owners = [client_of(a_store()) for _ in range(4)]
+    tokens = [
+        owner.post("/staff", {"email": "ali@example.com", "role": "store_staff"}).json()["token"]
+        for owner in owners
+    ]
+
+    def join(place):
+        body = {"token": tokens[place % 4], "fullName": "Ali", "password": "correct horse"}
+        return httpx.post(f"{server.url}/api/v1/auth/invitations/accept", json=body, timeout=60)
+
+    codes = [answer.status_code for answer in at_once(12, join)]
+
+    assert set(codes) <= {200, 400, 409, 429, 503}
+    assert codes.count(200) == Membership.objects.filter(user__email="ali@example.com").count()
+    assert User.objects.filter(email="ali@example.com").count() == 1
 
 
 # Discounts

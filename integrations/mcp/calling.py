@@ -9,6 +9,8 @@ from uuid import UUID
 
 import orjson
 import structlog
+from django.db import IntegrityError
+from rest_framework.exceptions import ValidationError
 
 from integrations.mcp import audit
 from integrations.mcp.models import AgentCall, PendingAction
@@ -111,6 +113,11 @@ def once(attempt: Attempt, prepared: Callable[[], Callable[[], dict[str, Any]]])
         kept = attempt.find()
         if kept is None:
             raise Conflict("idempotency_in_progress", "Ask again shortly.") from None
+        return kept_answer(kept)
+    except (Refusal, ValidationError, IntegrityError):
+        # What stands in the way may be the effect of the same call, committed meanwhile.
+        if (kept := attempt.find()) is None:
+            raise
         return kept_answer(kept)
 
 

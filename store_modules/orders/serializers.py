@@ -62,7 +62,7 @@ class CustomerBody(Body):
     name = TextField(max_length=200)
     primary_phone = Phone(mobile=True)
     secondary_phone = Phone(required=False, allow_null=True, default=None)
-    email = serializers.EmailField(required=False, allow_null=True, default=None)
+    email = serializers.EmailField(max_length=254, required=False, allow_null=True, default=None)
 
 
 class CustomerShown(Body):

@@ -45,14 +45,19 @@ def wrapped(text: str, width: float, measure: Measure) -> list[str]:
 
 
 def cut(word: str, width: float, measure: Measure) -> list[str]:
-    """A word in pieces that fit; one letter stands in any width."""
-    pieces, piece = [], ""
-    for letter in word if measure(word) > width else [word]:
-        if piece and measure(piece + letter) > width:
-            pieces.append(piece)
-            piece = ""
-        piece += letter
-    return [*pieces, piece]
+    """A word in pieces that fit; one letter stands in any width. A piece is found in steps that
+    double and then halve: letters without a width would else be measured again and again."""
+    pieces, start = [], 0
+    while start < len(word):
+        end, step = start + 1, 1
+        while end < len(word) and measure(word[start : end + step]) <= width:
+            end, step = min(end + step, len(word)), step * 2
+        while step := step // 2:
+            if end + step <= len(word) and measure(word[start : end + step]) <= width:
+                end += step
+        pieces.append(word[start:end])
+        start = end
+    return pieces or [word]
 
 
 @lru_cache(maxsize=4096)

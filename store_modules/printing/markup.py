@@ -10,17 +10,18 @@ Known are:
 Everything else loses its tag and keeps its text; scripts and styles lose both.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from html import escape
-from html.parser import HTMLParser
+from html import escape, unescape
+from unicodedata import combining
 
 import barcode
 import segno
 
 TEXT_TAGS = {"h1", "h2", "p", "small"}
 CODE_TAGS = {"qr", "barcode"}
-DROPPED = {"script", "style", "iframe", "object", "template", "title"}
+DROPPED = {"iframe", "object", "template", "title"}
 CLASSES = {"start", "center", "end", "bold", "big", "huge", "muted"}
 TABLES = ("plain", "rows")  # else with lines around every cell
 SHADES = ("fill", "dark")
@@ -30,6 +31,9 @@ MAX_BLOCKS = 20_000
 MAX_CODE = 200  # characters
 MAX_CODES = 200  # on a page
 LETTERS_A_CODE = 200
+LETTERS_A_MARK = 10
+MAX_MARKS = 3  # on one letter
+SOFT_HYPHEN = "\u00ad"
 MAX_DEPTH = 10  # of tables in tables
 
 
@@ -96,16 +100,60 @@ class TooLong(ValueError):
     """More blocks than a page makes sense of."""
 
 
-class Reader(HTMLParser):
+# A tag ends before the next one begins, so that no letter is looked at twice: the parser of the
+# standard library takes minutes for a page of tags that are left open.
+QUOTED = r"""\"[^"<]*+"|'[^'<]*+'"""
+TAG = re.compile(rf"<(/?)([a-zA-Z][a-zA-Z0-9]*+)((?:[^<>\"']++|{QUOTED})*+)>")
+ATTRIBUTE = re.compile(rf"""([^\s"'<>/=]++)(?:\s*+=\s*+({QUOTED}|[^\s"'<>]++))?+""")
+OTHER_TAG = re.compile(r"<[!?/][^<>]*+>")
+LONG_CHARACTER = re.compile(r"&#[xX]?[0-9a-fA-F]{9,}+;?")
+VERBATIM = {name: re.compile(rf"</{name}[^<>]*+>", re.IGNORECASE) for name in ("script", "style")}
+
+
+class Reader:
     """Collects blocks; what is open of a table stands on the stack."""
 
     def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
         self.blocks: list[Block] = []
         self.tables: list[Table] = []
         self.open: Text | None = None
+        self.said: list[str] = []  # of what is open
         self.skipping = 0
         self.count = self.codes = 0
+
+    def feed(self, source: str) -> None:
+        place = 0
+        while place < len(source):
+            if source[place] != "<":
+                end = source.find("<", place)
+                end = len(source) if end < 0 else end
+                self.handle_data(readable(source[place:end]))
+                place = end
+            elif source.startswith("<!--", place):
+                end = source.find("-->", place + 4)
+                place = len(source) if end < 0 else end + 3
+            elif tag := TAG.match(source, place):
+                place = self.handle_tag(source, tag)
+            elif other := OTHER_TAG.match(source, place):
+                place = other.end()
+            else:
+                self.handle_data("<")
+                place += 1
+        self.close_text()
+
+    def handle_tag(self, source: str, tag: re.Match[str]) -> int:
+        """Where to read on: behind the tag, or behind what a script or style holds."""
+        closes, name, given = tag[1], tag[2].lower(), tag[3]
+        if closes:
+            self.handle_endtag(name)
+            return tag.end()
+        if name in VERBATIM:
+            end = VERBATIM[name].search(source, tag.end())
+            return end.end() if end else len(source)
+        self.handle_starttag(name, attributes_of(given))
+        if given.endswith("/"):
+            self.handle_endtag(name)
+        return tag.end()
 
     def place(self, block: Block) -> None:
         self.count += 1
@@ -116,16 +164,14 @@ class Reader(HTMLParser):
         elif not self.tables:
             self.blocks.append(block)
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
+    def handle_starttag(self, tag: str, given: dict[str, str]) -> None:
         classes = frozenset(given.get("class", "").split()) & CLASSES
         if tag in DROPPED:
             self.skipping += 1
         elif tag in TEXT_TAGS:
-            self.open = Text("", tag, classes)
-            self.place(self.open)
+            self.open_text(Text("", tag, classes))
         elif tag == "br" and self.open is not None:
-            self.open.text += "\n"
+            self.said.append("\n")
         elif tag == "hr":
             self.close_text()
             self.place(Rule())
@@ -163,8 +209,7 @@ class Reader(HTMLParser):
         width = size_of(given.get("width", "").rstrip("%"), PERCENT)
         cell = Cell(width=width, is_head=tag == "th", shade=chosen(given, SHADES))
         self.tables[-1].rows[-1].append(cell)
-        self.open = Text("", tag, classes)
-        self.place(self.open)
+        self.open_text(Text("", tag, classes))
 
     def handle_endtag(self, tag: str) -> None:
         if tag in DROPPED and self.skipping:
@@ -180,14 +225,47 @@ class Reader(HTMLParser):
         if self.skipping or not words:
             return
         if self.open is None:
-            self.open = Text("")
-            self.place(self.open)
-        lead = " " if self.open.text and data[:1].isspace() else ""
+            self.open_text(Text(""))
+        lead = " " if self.said and data[:1].isspace() else ""
         tail = " " if data[-1:].isspace() else ""
-        self.open.text += lead + words + tail
+        self.said.append(lead + words + tail)
+
+    def open_text(self, block: Text) -> None:
+        self.close_text()
+        self.open = block
+        self.place(block)
 
     def close_text(self) -> None:
-        self.open = None
+        if self.open is not None:
+            self.open.text = settable("".join(self.said))
+        self.open, self.said = None, []
+
+
+def settable(text: str) -> str:
+    """The text without soft hyphens and without piles of marks on one letter, which take long to
+    set and say nothing."""
+    if text.isascii():
+        return text
+    kept, marks = [], 0
+    for letter in text.replace(SOFT_HYPHEN, ""):
+        marks = marks + 1 if combining(letter) else 0
+        if marks <= MAX_MARKS:
+            kept.append(letter)
+    return "".join(kept)
+
+
+def readable(text: str) -> str:
+    """`&amp;` and its like as what they stand for."""
+    return unescape(LONG_CHARACTER.sub("\ufffd", text)) if "&" in text else text
+
+
+def attributes_of(text: str) -> dict[str, str]:
+    """The first of each name counts."""
+    given: dict[str, str] = {}
+    for name, value in ATTRIBUTE.findall(text):
+        bare = value[1:-1] if value[:1] in ('"', "'") else value
+        given.setdefault(name.lower(), readable(bare))
+    return given
 
 
 def size_of(digits: str, allowed: range) -> int:
@@ -206,7 +284,6 @@ def read(source: str) -> list[Block]:
     """The blocks of a page. Raises TooLong."""
     reader = Reader()
     reader.feed(source)
-    reader.close()
     return reader.blocks
 
 
@@ -216,8 +293,13 @@ def size_in_letters(blocks: Iterable[Block]) -> int:
     for block in blocks:
         match block:
             case Text():
-                size += 1 + len(block.text)
+                size += (
+                    1
+                    + len(block.text)
+                    + LETTERS_A_MARK * sum(map(bool, map(combining, block.text)))
+                )
             case Table():
+                size += len(block.rows)
                 size += sum(1 + size_in_letters(cell.blocks) for row in block.rows for cell in row)
             case Code():
                 size += LETTERS_A_CODE

@@ -158,6 +158,8 @@ def phone(number: Any) -> str:
 
 
 LIQUID.filters |= {"money": money, "phone": phone}
+for name in ("include", "render"):  # a template has no others beside it
+    del LIQUID.tags[name]
 
 
 @cache

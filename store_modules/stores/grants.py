@@ -97,6 +97,17 @@ def effective(*, is_owner: bool, grants: Iterable[str], denies: Iterable[str]) -
     return (STAFF_DEFAULTS | (ALL & set(grants))) - set(denies)
 
 
+def check_known(names: Iterable[str], *, field: str) -> None:
+    """Refuses names that do not exist: a deny with a slip of the pen would deny nothing."""
+    wrong = [name for name in names if name not in GRANTS]
+    if wrong:
+        raise Refusal(
+            "validation_error",
+            "Not every name is a permission.",
+            errors={field: [f"There is no permission {name}." for name in wrong]},
+        )
+
+
 def check_grantable(names: Iterable[str], *, field: str) -> None:
     """Refuses names that do not exist or that only an owner may have."""
     wrong = [name for name in names if name not in GRANTS or not GRANTS[name].grantable]

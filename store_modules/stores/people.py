@@ -11,14 +11,14 @@ from django.conf import settings
 from django.contrib.auth.hashers import check_password, make_password
 from django.core.mail import send_mail
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
 from store_modules.stores.authentication import forget_sign_ins, unauthenticated
-from store_modules.stores.grants import check_grantable
+from store_modules.stores.grants import check_grantable, check_known
 from store_modules.stores.models import (
     Invitation,
     LoginFailure,
@@ -30,10 +30,12 @@ from store_modules.stores.models import (
 )
 from store_modules.stores.tokens import StoreAccessToken, StoreRefreshToken, UsedToken, new_end
 from storeplatform.kernel.audit import audit
+from storeplatform.kernel.background import background, enqueue
 from storeplatform.kernel.crypto import keyed_hash, keyed_hashes
-from storeplatform.kernel.errors import Conflict, Denied, NotFound, Refusal, TooMany
+from storeplatform.kernel.errors import Conflict, Denied, NotFound, Refusal, TooMany, refuse
 from storeplatform.kernel.ports import Port
 from storeplatform.kernel.tenancy import Actor
+from storeplatform.kernel.transactions import lock_name
 
 # Somebody left the store or was disabled: what they had in hand goes back.
 member_gone: Port[[Actor, UUID], None] = Port("member_gone")
@@ -41,6 +43,7 @@ member_gone: Port[[Actor, UUID], None] = Port("member_gone")
 TWO_TABS = timedelta(seconds=10)
 INVITATION_LIFE = timedelta(days=7)
 RESET_LIFE = timedelta(minutes=30)
+MOST_RESETS = 5  # mailed to one person and still good; nobody's mailbox is flooded
 # (failures, within, counted by)
 FAILURE_LIMITS = (
     (5, timedelta(minutes=15), ("login", "ip")),
@@ -81,15 +84,32 @@ def register(
 def prove(login: str, password: str, request: HttpRequest) -> User:
     """The active person of an e-mail or phone and a password. Whatever is wrong, the answer and
     its time are the same; too many failures are refused."""
-    ip = getattr(request, "client_ip", None)
-    refuse_guessing(login, ip)
     user = User.objects.filter(Q(email=login) | Q(phone=login), is_active=True).first()
-    good = check_password(password, user.password if user else DUMMY_HASH)
-    if user is None or not good:
-        LoginFailure.objects.create(login=login[:254], ip=ip)
-        audit("login.failed", target=login, request=request)
+    if not is_right(login, password, user, request):
         raise unauthenticated("invalid_credentials", "The login or the password is wrong.")
-    return user
+    return user  # type: ignore[return-value]  # nobody's password is never right
+
+
+def confirm(user: User, password: str, request: HttpRequest) -> None:
+    """The password once more from somebody who is signed in; a thief of a token may guess no
+    more often than a stranger."""
+    if not is_right(user.email or user.phone or "", password, user, request):
+        raise refuse("currentPassword", "validation_error", "The current password is wrong.")
+
+
+def is_right(login: str, password: str, user: User | None, request: HttpRequest) -> bool:
+    """Whether the password is the person's; a failure is counted, too many are refused. Tries of
+    one login wait for each other, so that many at once are counted like many in turn."""
+    ip = getattr(request, "client_ip", None)
+    with transaction.atomic():
+        lock_name(f"sign-in {login}")
+        refuse_guessing(login, ip)
+        good = check_password(password, user.password if user else DUMMY_HASH)
+        if user is None or not good:
+            LoginFailure.objects.create(login=login[:254], ip=ip)
+            audit("login.failed", target=login, request=request)
+            return False
+    return True
 
 
 def sign_in(*, login: str, password: str, store_id: UUID | None, request: HttpRequest) -> Tokens:
@@ -218,63 +238,83 @@ def switch_store(
     if member is None:
         raise NotFound
     with transaction.atomic():
+        sign_in = SignIn.objects.select_for_update().filter(pk=sign_in_id, revoked_at=None).first()
+        if sign_in is None:  # another request was first
+            raise unauthenticated("session_revoked", "This sign-in was ended; sign in again.")
         if not new_session:
-            SignIn.objects.filter(pk=sign_in_id).update(revoked_at=timezone.now())
+            end(sign_in)
         tokens = begin(member, request)
         audit("store.switched", request=request, store_id=store_id, target=user_id)
     forget_sign_ins()
     return tokens
 
 
-def change_password(
-    user: User, *, current: str, new: str, keep: UUID, request: HttpRequest
-) -> None:
-    """Set a new password; every other sign-in of the person ends."""
-    if not check_password(current, user.password):
-        raise Refusal(
-            "validation_error",
-            "The current password is wrong.",
-            errors={"currentPassword": ["It is wrong."]},
-        )
+def change_password(user: User, new: str, *, keep: UUID, request: HttpRequest) -> None:
+    """Set a new password; every other sign-in of the person ends, and so do mailed links."""
     with transaction.atomic():
         user.set_password(new)
         user.save(update_fields=["password"])
         SignIn.objects.filter(user=user, revoked_at=None).exclude(pk=keep).update(
             revoked_at=timezone.now()
         )
+        end_resets(user)
         audit("password.changed", request=request, target=user.pk)
     forget_sign_ins()
 
 
+@transaction.atomic
 def forgot_password(login: str) -> None:
-    """Mail a way back in, if there is such a person with an address. The answer never tells."""
+    """Have a way back in mailed, if there is such a person with an address. Neither the answer nor
+    its time nor a fault of the mail server tells whether there is."""
     user = User.objects.filter(Q(email=login) | Q(phone=login), is_active=True).first()
-    if user is None or not user.email:
+    enqueue(mail_reset, user_id=str(user.pk) if user and user.email else None)
+
+
+@background(in_transaction=False)
+def mail_reset(user_id: str | None) -> None:
+    if user_id is None:
         return
-    token = new_reset(user)
+    user = User.objects.filter(pk=user_id, is_active=True).exclude(email=None).first()
+    if user is None or live_resets(user).count() >= MOST_RESETS:
+        return
+    token, reset = new_reset(user)
     link = f"{settings.PUBLIC_ORIGIN}/reset-password?{urlencode({'token': token})}"
-    send_mail(
-        "Set a new password",
-        f"Set a new password within 30 minutes: {link}\nIf you did not ask for this, ignore it.",
-        settings.DEFAULT_FROM_EMAIL,
-        [user.email],
-        fail_silently=False,
-    )
+    try:
+        send_mail(
+            "Set a new password",
+            f"Set a new password within 30 minutes: {link}\n"
+            "If you did not ask for this, ignore it.",
+            settings.DEFAULT_FROM_EMAIL,
+            [str(user.email)],
+            fail_silently=False,
+        )
+    except Exception:
+        reset.delete()
+        raise
 
 
-def new_reset(user: User) -> str:
+def live_resets(user: User) -> QuerySet[PasswordReset]:
+    return PasswordReset.objects.filter(user=user, used_at=None, expires_at__gt=timezone.now())
+
+
+def end_resets(user: User) -> None:
+    live_resets(user).update(used_at=timezone.now())
+
+
+def new_reset(user: User) -> tuple[str, PasswordReset]:
     token = "rst_" + secrets.token_urlsafe(32)
-    PasswordReset.objects.create(
+    reset = PasswordReset.objects.create(
         user=user,
         token_hash=keyed_hash("TOKEN_KEY", token.encode()),
         expires_at=timezone.now() + RESET_LIFE,
     )
-    return token
+    return token, reset
 
 
 @transaction.atomic
 def reset_password(token: str, password: str) -> None:
-    """Set a password by a mailed token, once; every sign-in of the person ends."""
+    """Set a password by a mailed token, once; every sign-in of the person ends, and so does every
+    other token."""
     reset = (
         PasswordReset.objects.select_for_update()
         .filter(
@@ -290,8 +330,7 @@ def reset_password(token: str, password: str) -> None:
             "The link was used or has expired.",
             errors={"token": ["It was used or has expired."]},
         )
-    reset.used_at = timezone.now()
-    reset.save(update_fields=["used_at"])
+    end_resets(reset.user)
     reset.user.set_password(password)
     reset.user.save(update_fields=["password"])
     SignIn.objects.filter(user=reset.user, revoked_at=None).update(revoked_at=timezone.now())
@@ -304,10 +343,13 @@ def invite(
     actor: Actor, *, email: str, role: str, grants: list[str], denies: list[str],
     request: HttpRequest,
 ) -> tuple[Invitation, str]:  # fmt: skip
-    """Offer a place; returns the invitation and its token, which is shown this once."""
+    """Offer a place; returns the invitation and its token, which is shown this once. It takes the
+    place of an earlier one to the same address."""
     check_grantable(grants, field="grants")
+    check_known(denies, field="denies")
     if Membership.objects.filter(store_id=actor.store_id, user__email=email.lower()).exists():
         raise Conflict("already_member", "This person is a member already.")
+    end_invitations(actor.store_id, email.lower())
     token = "inv_" + secrets.token_urlsafe(32)
     invitation = Invitation.objects.create(
         store_id=actor.store_id,
@@ -336,43 +378,60 @@ def mail_invitation(invitation: Invitation, store_name: str, token: str) -> None
     )
 
 
-@transaction.atomic
+def end_invitations(store_id: UUID, email: str | None) -> None:
+    """Nobody joins by what was offered before."""
+    Invitation.objects.filter(
+        store_id=store_id, email=email, accepted_at=None, expires_at__gt=timezone.now()
+    ).update(expires_at=timezone.now())
+
+
 def accept_invitation(token: str, *, full_name: str, password: str, request: HttpRequest) -> Tokens:
-    """Take the place. Somebody with an account proves it with its password."""
-    invitation = (
-        Invitation.objects.select_for_update()
-        .filter(
-            token_hash__in=keyed_hashes("TOKEN_KEY", token.encode()),
-            accepted_at=None,
-            expires_at__gt=timezone.now(),
+    """Take the place. Somebody with an account proves it as at a sign-in: whoever invites holds
+    the token, so that it must not help to guess a password."""
+    offered = open_invitations(token).first()
+    if offered is None:
+        raise invitation_over()
+    user = None
+    if User.objects.filter(email=offered.email).exists():
+        user = prove(offered.email, password, request)
+    with transaction.atomic():
+        invitation = open_invitations(token).select_for_update().first()
+        if invitation is None:
+            raise invitation_over()
+        user = user or new_account(invitation.email, password, full_name)
+        invitation.accepted_at = timezone.now()
+        invitation.save(update_fields=["accepted_at"])
+        member = Membership.objects.create(
+            user=user,
+            store_id=invitation.store_id,
+            role=invitation.role,
+            grants=invitation.grants,
+            denies=invitation.denies,
         )
-        .first()
+        audit("staff.joined", request=request, store_id=invitation.store_id, target=user.pk)
+        return begin(member, request)
+
+
+def open_invitations(token: str) -> QuerySet[Invitation]:
+    return Invitation.objects.filter(
+        token_hash__in=keyed_hashes("TOKEN_KEY", token.encode()),
+        accepted_at=None,
+        expires_at__gt=timezone.now(),
     )
-    if invitation is None:
-        raise Refusal(
-            "validation_error",
-            "The invitation was used or has expired.",
-            errors={"token": ["It was used or has expired."]},
-        )
-    user = User.objects.filter(email=invitation.email).first()
-    if user is None:
-        user = User.objects.create_user(invitation.email, password, full_name=full_name)
-    elif not check_password(password, user.password):
-        raise unauthenticated("invalid_credentials", "The password of this account is wrong.")
-    invitation.accepted_at = timezone.now()
-    invitation.save(update_fields=["accepted_at"])
-    member, _ = Membership.objects.update_or_create(
-        user=user,
-        store_id=invitation.store_id,
-        defaults={
-            "role": invitation.role,
-            "grants": invitation.grants,
-            "denies": invitation.denies,
-            "status": Membership.Status.ACTIVE,
-        },
-    )
-    audit("staff.joined", request=request, store_id=invitation.store_id, target=user.pk)
-    return begin(member, request)
+
+
+def invitation_over() -> Refusal:
+    return refuse("token", "validation_error", "It was used or has expired.")
+
+
+def new_account(email: str, password: str, full_name: str) -> User:
+    try:
+        with transaction.atomic():
+            return User.objects.create_user(email, password, full_name=full_name)
+    except IntegrityError:
+        raise Conflict(
+            "account_exists", "This address has an account now; join with its password."
+        ) from None
 
 
 @transaction.atomic
@@ -383,6 +442,7 @@ def change_member(
     owners = lock_owners(actor.store_id)
     member = find_member(actor.store_id, user_id)
     check_grantable(values.get("grants", []), field="grants")
+    check_known(values.get("denies", []), field="denies")
     for name, value in values.items():
         setattr(member, name, value)
     stays_owner = member.role == Membership.Role.OWNER and member.status == Membership.Status.ACTIVE
@@ -404,6 +464,7 @@ def remove_member(actor: Actor, user_id: UUID, request: HttpRequest) -> None:
     if owners == {user_id}:
         raise Conflict("last_owner", "A store keeps at least one active owner.")
     member.delete()
+    end_invitations(actor.store_id, member.user.email)
     SignIn.objects.filter(user_id=user_id, store_id=actor.store_id, revoked_at=None).update(
         revoked_at=timezone.now()
     )

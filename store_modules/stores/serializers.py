@@ -40,13 +40,23 @@ class Login(serializers.CharField):
             return written
 
 
+class Country(serializers.CharField):
+    """An ISO 3166-1 code."""
+
+    def to_internal_value(self, data: Any) -> str:
+        code = super().to_internal_value(data).strip().upper()
+        if countries.get(alpha_2=code) is None:
+            raise serializers.ValidationError("An ISO 3166-1 code, such as IQ.")
+        return code
+
+
 class Registration(Body):
-    email = serializers.EmailField(required=False, allow_null=True)
+    email = serializers.EmailField(max_length=254, required=False, allow_null=True)
     phone = Phone(mobile=True, required=False, allow_null=True)
     password = password_field()
     full_name = TextField(max_length=200)
     store_name = TextField(max_length=200)
-    country_code = serializers.CharField(default="IQ", max_length=2)
+    country_code = Country(default="IQ", max_length=2)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not attrs.get("email") and not attrs.get("phone"):
@@ -81,7 +91,7 @@ class StoreChoice(Body):
 
 class MeBody(Body):
     full_name = TextField(max_length=200, required=False)
-    email = serializers.EmailField(required=False)
+    email = serializers.EmailField(max_length=254, required=False)
     phone = Phone(mobile=True, required=False)
     current_password = serializers.CharField(
         required=False, trim_whitespace=False, default="", allow_blank=True
@@ -111,7 +121,7 @@ class Acceptance(Body):
 
 
 class InvitationBody(Body):
-    email = serializers.EmailField()
+    email = serializers.EmailField(max_length=254)
     role = Choice(choices=Membership.Role.choices)
     grants = serializers.ListField(child=serializers.CharField(max_length=64), default=list)
     denies = serializers.ListField(child=serializers.CharField(max_length=64), default=list)
@@ -150,16 +160,6 @@ class Pickup(Body):
 
 
 PAYMENT_METHODS = ["cod", "cash", "card", "bank_transfer", "wallet", "prepaid"]
-
-
-class Country(serializers.CharField):
-    """An ISO 3166-1 code."""
-
-    def to_internal_value(self, data: Any) -> str:
-        code = super().to_internal_value(data).strip().upper()
-        if countries.get(alpha_2=code) is None:
-            raise serializers.ValidationError("An ISO 3166-1 code, such as IQ.")
-        return code
 
 
 class StoreSettingsSerializer(WireSerializer[StoreSettings]):

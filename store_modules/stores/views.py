@@ -1,11 +1,13 @@
 """Signing in, the person, the colleagues, the settings."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings as django_settings
 from django.db import IntegrityError, transaction
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from pycountry import countries
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework_simplejwt.tokens import AccessToken
@@ -29,7 +31,7 @@ from store_modules.stores.serializers import (
     StoreSettingsSerializer,
 )
 from store_modules.stores.signing import public_keys
-from storeplatform.kernel.errors import Conflict, Denied, NotFound, Refusal
+from storeplatform.kernel.errors import Conflict, Denied, NotFound, refuse
 from storeplatform.kernel.methods import reading_only
 from storeplatform.kernel.money import is_currency
 from storeplatform.kernel.pagination import Query, page_of, read_ordering
@@ -97,11 +99,18 @@ class AuthView(PublicView):
     }
 
     def register(self, request: Request) -> Response:
-        values = self.body()
+        values = self.body(StoreFacts(UUID(int=0), country_code=self.country_sent()))
         values.pop("country_code")
         values = {"email": None, "phone": None} | values
         tokens = people.register(**values, request=request._request)
         return tokens_response(tokens, status=201)
+
+    def country_sent(self) -> str:
+        """Of the body, if it is one; a local phone number is read by it."""
+        data = self.request.data
+        sent = data.get("countryCode") if isinstance(data, Mapping) else None
+        code = sent.strip().upper() if isinstance(sent, str) else ""
+        return code if countries.get(alpha_2=code) else ""
 
     def login(self, request: Request) -> Response:
         values = self.body()
@@ -193,15 +202,14 @@ class MeView(StoreScoped[Any]):
     def change_me(self, request: Request) -> Response:
         values = self.body()
         password = values.pop("current_password")
+        if {"email", "phone"} & values.keys():
+            if not password:
+                message = "It is needed to change how you sign in."
+                raise refuse("currentPassword", "validation_error", message)
+            people.confirm(User.objects.get(pk=self.user_id), password, request._request)
 
         def effect() -> Response:
             user = User.objects.select_for_update().get(pk=self.user_id)
-            if {"email", "phone"} & values.keys() and not user.check_password(password):
-                raise Refusal(
-                    "validation_error",
-                    "The current password is needed to change how you sign in.",
-                    errors={"currentPassword": ["It is missing or wrong."]},
-                )
             if "email" in values:
                 values["email"] = values["email"].lower()
             for name, value in values.items():
@@ -256,12 +264,13 @@ class MeView(StoreScoped[Any]):
 
     def change_password(self, request: Request) -> Response:
         values = self.body()
+        user = User.objects.get(pk=self.user_id)
+        people.confirm(user, values["current_password"], request._request)
 
         def effect() -> Response:
             people.change_password(
-                User.objects.get(pk=self.user_id),
-                current=values["current_password"],
-                new=values["new_password"],
+                user,
+                values["new_password"],
                 keep=self.sign_in_id,
                 request=request._request,
             )

@@ -112,7 +112,7 @@ def read_ordering(
     folded = {Query.fold(name): path for name, path in allowed.items()}
     keys = []
     for word in asked or default:
-        descending, name = word.startswith("-"), word.lstrip("-")
+        descending, name = word.startswith("-"), word.removeprefix("-")
         path = folded.get(Query.fold(name)) if asked else name
         if path is None:
             raise refuse("ordering", "validation_error", f"One of: {', '.join(allowed)}.")

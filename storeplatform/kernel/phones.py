@@ -26,7 +26,7 @@ def normalise_phone(text: str, country: str, *, mobile: bool = True) -> str:
     `+` or `00`: a local one with a digit too many would pass for one. Raises PhoneError."""
     written = text.strip().translate(DIGITS)
     if not SPELLING.fullmatch(written):
-        raise PhoneError("A phone number has digits, spaces and dashes only.")
+        raise PhoneError("A phone number, such as 07701234567: digits, spaces and dashes.")
     if written.startswith("00"):
         written = "+" + written[2:].lstrip()
     try:

@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.utils.module_loading import module_has_submodule
 
 from store_modules.catalog.models import InventoryItem
+from store_modules.customers.views import CustomerViewSet
 from store_modules.stores.models import User
 from storeplatform.kernel import doctoring, idempotency, outbox
 from storeplatform.kernel.models import AuditEvent, IdempotencyKey, OutboxEvent
@@ -120,6 +121,28 @@ def test_answers_are_encrypted_at_rest(api):
     api.post("/customers", {"name": "Sara", "primaryPhone": "07701234567"}, Idempotency_Key="k")
 
     assert b"Sara" not in bytes(IdempotencyKey.objects.get().body)
+
+
+def test_a_repeat_that_its_own_effect_stands_in_the_way_of_is_answered(api, monkeypatch):
+    """The same request commits between the lookup and the effect: a repeat is no duplicate."""
+    body = {"name": "Sara", "primaryPhone": "07701234567"}
+    first = []
+    as_ever = CustomerViewSet.read_body
+
+    def meanwhile(view):
+        if not first:
+            first.append(None)  # the other request's own call
+            first[0] = api.post("/customers", body, Idempotency_Key="k")
+        return as_ever(view)
+
+    monkeypatch.setattr(CustomerViewSet, "read_body", meanwhile)
+
+    repeat = api.post("/customers", body, Idempotency_Key="k")
+
+    assert first[0].status_code == 201
+    assert repeat.status_code == 201, repeat.content
+    assert repeat["Idempotent-Replayed"] == "true"
+    assert repeat.json()["id"] == first[0].json()["id"]
 
 
 def test_a_bad_idempotency_key_is_refused(api):

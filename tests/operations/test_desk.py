@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
+from axes.models import AccessAttempt
 from django.contrib import admin
 from django.core.management import call_command
 from django.db import connection
@@ -59,6 +60,19 @@ def act(desk, path, action, *rows):
 def current_code(user, drift=0):
     device = TOTPDevice.objects.get(user=user)
     return f"{totp(device.bin_key, device.step, device.t0, device.digits, drift):06}"
+
+
+def test_guesses_lock_the_account_they_are_made_at_and_no_other(operator):
+    other = User.objects.create_superuser("other@platform.example", PASSWORD, full_name="Omar")
+    wrong = [sign_in(Client(), code="123456", password="a guess").status_code for _ in range(5)]
+
+    right = sign_in(Client())
+    colleague = Client().post("/admin/login/", {"username": other.email, "password": PASSWORD})
+
+    assert wrong == [200, 200, 200, 200, 429]
+    assert right.status_code == 429
+    assert colleague.status_code == 302
+    assert "123456" not in AccessAttempt.objects.get().post_data
 
 
 # The second factor

@@ -8,12 +8,19 @@ from django.core import mail
 from django.utils import timezone
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
-from store_modules.stores.models import Invitation, LoginFailure, Membership, SignIn
+from store_modules.stores.models import (
+    Invitation,
+    LoginFailure,
+    Membership,
+    PasswordReset,
+    SignIn,
+)
 from store_modules.stores.people import purge
 from storeplatform.kernel.cache import ShortMemory
 from storeplatform.kernel.models import AuditEvent
 from tests.clients import ApiClient, anonymous, client_of
 from tests.factories import a_member, a_product, a_store, a_user
+from tests.worker import work
 
 REGISTRATION = {
     "email": "Owner@Example.com",
@@ -248,6 +255,8 @@ def test_passwords_change_and_reset(public, registered, settings):
     assert bearer(other["accessToken"]).get("/settings").status_code == 401
     for login in ("owner@example.com", "nobody@example.com"):
         assert public.post("/auth/password/forgot", {"login": login}).status_code == 202
+    assert mail.outbox == []  # neither the answer nor its time tells who is known
+    work()
     assert len(mail.outbox) == 1
     token = mail.outbox[0].body.partition("token=")[2].split()[0]
     reset = {"token": token, "newPassword": "third horse 33"}
@@ -257,6 +266,138 @@ def test_passwords_change_and_reset(public, registered, settings):
         "/auth/login", {"login": "owner@example.com", "password": "third horse 33"}
     )
     assert signed.status_code == 200
+
+
+def test_a_reset_ends_every_other_link_and_no_mailbox_is_flooded(public, registered):
+    for _ in range(8):
+        public.post("/auth/password/forgot", {"login": "owner@example.com"})
+    work()
+    tokens = [sent.body.partition("token=")[2].split()[0] for sent in mail.outbox]
+    assert len(tokens) == 5
+
+    answers = [
+        public.post("/auth/password/reset", {"token": token, "newPassword": "third horse 33"})
+        for token in tokens
+    ]
+
+    assert [answer.status_code for answer in answers] == [204, 400, 400, 400, 400]
+
+
+def test_a_mail_server_that_fails_tells_nothing(public, registered, settings):
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
+
+    known = public.post("/auth/password/forgot", {"login": "owner@example.com"})
+    work()
+
+    assert known.status_code == 202
+    assert not PasswordReset.objects.exists()  # the next try mails a new one
+
+
+def test_a_change_of_the_password_ends_mailed_links(public, registered):
+    public.post("/auth/password/forgot", {"login": "owner@example.com"})
+    work()
+    token = mail.outbox[0].body.partition("token=")[2].split()[0]
+
+    bearer(registered["accessToken"]).post(
+        "/api/v1/auth/password/change",
+        {"currentPassword": REGISTRATION["password"], "newPassword": "another horse"},
+    )
+
+    reset = public.post("/auth/password/reset", {"token": token, "newPassword": "third horse 33"})
+    assert reset.status_code == 400
+
+
+def test_a_thief_of_a_token_may_not_guess_the_password(public, registered):
+    client = bearer(registered["accessToken"])
+    guesses = [
+        client.post(
+            "/api/v1/auth/password/change",
+            {"currentPassword": f"wrong {n}", "newPassword": "another horse"},
+        ).status_code
+        for n in range(3)
+    ] + [
+        client.put(
+            "/api/v1/auth/me", {"currentPassword": f"wrong {n}", "email": "thief@example.com"}
+        ).status_code
+        for n in range(3)
+    ]
+
+    assert guesses == [400, 400, 400, 400, 400, 429]
+
+
+def test_an_invitation_does_not_help_to_guess_a_password(public, registered, api, store):
+    token = api.post("/staff", {"email": "owner@example.com", "role": "store_staff"}).json()[
+        "token"
+    ]
+    guesses = [
+        public.post(
+            "/auth/invitations/accept", {"token": token, "password": f"wrong password {n}"}
+        ).status_code
+        for n in range(6)
+    ]
+
+    assert guesses == [401, 401, 401, 401, 401, 429]
+
+
+def test_an_invitation_takes_the_place_of_an_earlier_one(public, api):
+    first, second = (
+        api.post("/staff", {"email": "ali@example.com", "role": role}).json()["token"]
+        for role in ("store_owner", "store_staff")
+    )
+    body = {"fullName": "Ali", "password": "correct horse battery"}
+
+    refused = public.post("/auth/invitations/accept", {"token": first, **body})
+    joined = public.post("/auth/invitations/accept", {"token": second, **body})
+
+    assert refused.status_code == 400
+    assert joined.json()["role"] == "store_staff"
+
+
+def test_who_was_removed_does_not_come_back_by_an_old_invitation(public, api, store):
+    offered = api.post("/staff", {"email": "ali@example.com", "role": "store_staff"}).json()
+    member = a_member(store, user=a_user(email="ali@example.com"))
+    api.delete(f"/staff/{member.user_id}")
+
+    back = public.post(
+        "/auth/invitations/accept", {"token": offered["token"], "password": "correct horse"}
+    )
+
+    assert back.status_code == 400
+    assert back.json()["errors"]["token"]
+
+
+@pytest.mark.parametrize("names", [{"denies": ["order.write"]}, {"grants": ["order.write"]}])
+def test_a_permission_that_does_not_exist_is_neither_granted_nor_denied(api, store, names):
+    member = a_member(store)
+    invited = api.post("/staff", {"email": "ali@example.com", "role": "store_staff", **names})
+    changed = api.put(f"/staff/{member.user_id}", names)
+
+    assert invited.status_code == changed.status_code == 400
+    assert "order.write" in str(invited.json()["errors"])
+
+
+def test_an_address_is_no_longer_than_can_be_kept(public, registered, api):
+    long = "a" * 250 + "@example.com"
+    me = {"email": long, "currentPassword": REGISTRATION["password"]}
+    answers = [
+        public.post("/auth/register", REGISTRATION | {"email": long}),
+        api.post("/staff", {"email": long, "role": "store_staff"}),
+        bearer(registered["accessToken"]).put("/api/v1/auth/me", me),
+    ]
+
+    assert [answer.status_code for answer in answers] == [400, 400, 400]
+    assert all("email" in answer.json()["errors"] for answer in answers)
+
+
+def test_a_merchants_phone_is_read_by_the_country(public):
+    body = {name: REGISTRATION[name] for name in ("password", "fullName", "storeName")}
+
+    kenyan = public.post("/auth/register", {**body, "phone": "0712 345 678", "countryCode": "ke"})
+    nowhere = public.post("/auth/register", {**body, "phone": "07701234567", "countryCode": "ZZ"})
+
+    assert kenyan.json()["user"]["phone"] == "+254712345678"
+    assert "countryCode" in nowhere.json()["errors"]
 
 
 def test_sessions_are_listed_and_ended(registered):

@@ -20,4 +20,5 @@ class Command(BaseCommand):
         user = User.objects.filter(Q(email=login.lower()) | Q(phone=login)).first()
         if user is None:
             raise CommandError(f"There is nobody with the login {login}.")
-        self.stdout.write(f"{settings.PUBLIC_ORIGIN}/reset-password?token={new_reset(user)}")
+        token = new_reset(user)[0]
+        self.stdout.write(f"{settings.PUBLIC_ORIGIN}/reset-password?token={token}")
