@@ -153,5 +153,6 @@ class Group:
                     await self.hub.heard(self.name, message, frozenset(self.members))
                 except Exception:
                     log.exception("signalr_delivery_failed", hub=self.hub.name)
+                await asyncio.sleep(0)  # the members' writers have their turn
         finally:
             self.delivery = None

@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 from django.conf import settings
+from django.utils import timezone
 from websockets.sync.client import connect as websocket
 
-from chat.models import Conversation, FeedEvent, Message
+from chat.models import Conversation, FeedEvent, FeedHead, Message
 from chat.signalr.fanout import to_group
 from storeplatform.kernel import valkey
 from storeplatform.kernel.models import AuditEvent
@@ -179,18 +180,43 @@ def test_wake_ups_in_disorder_and_twice_change_nothing(connect, program, guest, 
     assert told == [event for event in kept if event["type"] == "NewCustomerMessage"]
 
 
+def tell_many(shop, talk, count, data):
+    """As many events at once; the number of the last."""
+    before = FeedHead.objects.get(pk=shop.pk).seq
+    FeedEvent.objects.bulk_create(
+        FeedEvent(store=shop, seq=before + number, type="ConversationUpdated", data=data,
+                  conversation_id=talk, created_at=timezone.now())
+        for number in range(1, count + 1)
+    )  # fmt: skip
+    FeedHead.objects.filter(pk=shop.pk).update(seq=before + count)
+    return before + count
+
+
+def test_all_that_may_be_replayed_fits_through_the_queue(connect, program, guest, shop):
+    talk = begin(guest)
+    last = tell_many(shop, talk, 990, {"text": "0" * 3000})  # three times the queue's bytes
+    agent = connect()
+
+    assert "resyncRequired" not in agent.invoke("JoinStoreFrom", token_of(program), "2")
+
+    cursors = [heard(agent, "ConversationUpdated")["cursor"] for _ in range(990)]
+    assert cursors == [str(number) for number in range(3, last + 1)]
+
+
+def test_a_burst_of_events_is_no_slow_consumers_fault(connect, program, guest, shop):
+    talk = begin(guest)
+    agent = connect()
+    agent.invoke("JoinStore", token_of(program))
+
+    last = tell_many(shop, talk, 990, {})  # four times the queue's records
+
+    cursors = [heard(agent, "ConversationUpdated")["cursor"] for _ in range(990)]
+    assert cursors == [str(number) for number in range(3, last + 1)]
+
+
 def test_too_much_to_replay_asks_for_reading_anew(connect, program, guest, shop):
     talk = begin(guest)
-    last = FeedEvent.objects.filter(store=shop).latest("seq")
-    FeedEvent.objects.bulk_create(
-        FeedEvent(store=shop, seq=last.seq + number, type="ConversationUpdated", data={},
-                  conversation_id=talk, created_at=last.created_at)
-        for number in range(1, 1002)
-    )  # fmt: skip
-    shop_head = f"{last.seq + 1001}"
-    from chat.models import FeedHead
-
-    FeedHead.objects.filter(pk=shop.pk).update(seq=last.seq + 1001)
+    shop_head = str(tell_many(shop, talk, 1001, {}))
     agent = connect()
 
     back = agent.invoke("JoinStoreFrom", token_of(program), "1")
