@@ -83,6 +83,8 @@ class HubServer:
                 await self.keep_house(now)
             except RedisError as error:
                 log.warning("signalr_broker_away", error=type(error).__name__)
+            except Exception:
+                log.exception("signalr_house_failed")
 
     async def keep_house(self, now: float) -> None:
         settings, registry = self.settings, self.registry

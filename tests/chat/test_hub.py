@@ -180,6 +180,22 @@ def test_wake_ups_in_disorder_and_twice_change_nothing(connect, program, guest, 
     assert told == [event for event in kept if event["type"] == "NewCustomerMessage"]
 
 
+def test_what_no_process_can_read_silences_none(connect, server, program, guest, shop):
+    agent = connect()
+    agent.invoke("JoinStore", token_of(program))
+    talk = begin(guest)
+    heard(agent, "NewCustomerMessage")
+    channel, _ = to_group("store-conversations", str(shop.pk), None)
+
+    for payload in (b"", b"\xc1", b"\x93", b"\x01", b"\x81\xa4rows\xa1x", b"\x81\xa5event\x01"):
+        valkey.client().publish(channel, payload)
+    guest.post(
+        f"/conversations/{talk}/typing", json={"isTyping": True}
+    )  # in no feed: heard or lost
+
+    assert heard(agent, "TypingChanged")["conversationId"] == talk
+
+
 def tell_many(shop, talk, count, data):
     """As many events at once; the number of the last."""
     before = FeedHead.objects.get(pk=shop.pk).seq
