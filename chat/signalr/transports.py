@@ -15,7 +15,7 @@ from chat.signalr.connection import POLL, SSE, WEBSOCKET, Connection
 from chat.signalr.hub import Hub
 from chat.signalr.registry import Negotiated, TooManyConnections
 from chat.signalr.relay import Event, Gone, Receive, Scope, Send
-from storeplatform.kernel.addresses import client_address
+from storeplatform.kernel.addresses import client_address, forwarded_for
 
 if TYPE_CHECKING:
     from chat.signalr.server import HubServer
@@ -78,7 +78,7 @@ class Request:
         self.parameters = "\n".join(part for pair in pairs for part in pair).encode()
         self.origin = self.header(b"origin")
         self.address = client_address(
-            (scope.get("client") or ("", 0))[0], self.header(b"x-forwarded-for"), trusted_proxies
+            (scope.get("client") or ("", 0))[0], forwarded_for(scope["headers"]), trusted_proxies
         )
         self.cors: list[tuple[bytes, bytes]] = []
 

@@ -26,7 +26,7 @@ from integrations.mcp.principal import Call, Principal, principal_of
 from integrations.mcp.registry import TOOLS
 from integrations.mcp.server import make_server, on_thread
 from storeplatform.kernel import limits, metrics
-from storeplatform.kernel.addresses import client_address
+from storeplatform.kernel.addresses import client_address, forwarded_for
 from storeplatform.kernel.errors import TooMany
 from storeplatform.kernel.ids import uuid7
 from storeplatform.kernel.limits import POLICIES, Bucket, Policy
@@ -155,7 +155,7 @@ class Gateway:
         check_method(scope["method"], headers)
         check_origin(headers)
         asked = what_is_asked(await read_body(headers, receive))
-        ip = address_of(scope, headers)
+        ip = address_of(scope)
         raw = bearer_of(headers)
         if raw is None:
             raise Answered(401, WWW_Authenticate=challenge())
@@ -328,10 +328,9 @@ def missing_scopes(principal: Principal, needed: tuple[str, ...]) -> bool:
     )
 
 
-def address_of(scope: Scope, headers: dict[bytes, bytes]) -> str:
+def address_of(scope: Scope) -> str:
     peer = (scope.get("client") or ("", 0))[0]
-    forwarded_for = headers.get(b"x-forwarded-for", b"").decode("latin-1")
-    return client_address(peer, forwarded_for, settings.TRUSTED_PROXY_COUNT)
+    return client_address(peer, forwarded_for(scope["headers"]), settings.TRUSTED_PROXY_COUNT)
 
 
 def replay(body: bytes, receive: Receive) -> Receive:

@@ -2,7 +2,9 @@
 
 import pytest
 
-from storeplatform.kernel.addresses import client_address
+from chat.signalr.transports import Request
+from integrations.mcp.gateway import address_of
+from storeplatform.kernel.addresses import client_address, forwarded_for
 
 
 @pytest.mark.parametrize(
@@ -21,7 +23,40 @@ from storeplatform.kernel.addresses import client_address
         ("10.0.0.1", "[2001:db8::1]:443", 1, "2001:db8::1"),
         ("10.0.0.1", "[2001:db8::1]", 1, "2001:db8::1"),
         ("10.0.0.1", "unknown", 1, ""),
+        ("fe80::1%eth0", "", 0, "fe80::1"),
+        ("10.0.0.1", "[fe80::1%25eth0]:443", 1, "fe80::1"),
+        ("10.0.0.1", "[::ffff:203.0.113.7]:443", 1, "203.0.113.7"),
+        ("10.0.0.1", "203.0.113.7, " * 5000, 1, "10.0.0.1"),
     ],
 )
 def test_an_address_is_the_clients_and_spelled_in_one_way(peer, forwarded_for, trusted, address):
     assert client_address(peer, forwarded_for, trusted) == address
+
+
+def test_lines_of_several_proxies_are_one_list():
+    headers = [
+        (b"x-forwarded-for", b"198.51.100.9"),  # the client's own
+        (b"host", b"shop.example"),
+        (b"x-forwarded-for", b"203.0.113.7"),
+    ]
+
+    assert client_address("10.0.0.1", forwarded_for(headers), 1) == "203.0.113.7"
+    assert forwarded_for([]) == ""
+
+
+def test_hubs_and_agents_read_the_lines_of_all_proxies(settings):
+    settings.TRUSTED_PROXY_COUNT = 2
+    scope = {
+        "type": "http",
+        "path": "/hubs/store-conversations",
+        "query_string": b"",
+        "client": ("10.0.0.1", 4711),
+        "headers": [
+            (b"x-forwarded-for", b"198.51.100.9"),
+            (b"x-forwarded-for", b"203.0.113.7"),
+            (b"x-forwarded-for", b"10.0.0.2"),
+        ],
+    }
+
+    assert Request(scope, None, None, settings.TRUSTED_PROXY_COUNT).address == "203.0.113.7"
+    assert address_of(scope) == "203.0.113.7"
