@@ -16,6 +16,7 @@ from chat.signalr.hub import Hub
 from chat.signalr.registry import Negotiated, Registry, TooManyConnections, process_channel
 from chat.signalr.relay import Receive, Relay, Scope, Send
 from chat.signalr.settings import Settings
+from storeplatform.kernel.addresses import network_of
 
 if TYPE_CHECKING:
     from asyncio import Task
@@ -162,7 +163,7 @@ class HubServer:
         )
         if self.settings.limit_addresses:
             most = self.settings.address_connections
-            if not await self.take_place(connection, f"address:{address}", most):
+            if not await self.take_place(connection, f"address:{network_of(address)}", most):
                 raise TooManyConnections
         self.connections[token] = connection
         return connection

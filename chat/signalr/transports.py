@@ -15,7 +15,7 @@ from chat.signalr.connection import POLL, SSE, WEBSOCKET, Connection
 from chat.signalr.hub import Hub
 from chat.signalr.registry import Negotiated, TooManyConnections
 from chat.signalr.relay import Event, Gone, Receive, Scope, Send
-from storeplatform.kernel.addresses import client_address, forwarded_for
+from storeplatform.kernel.addresses import client_address, forwarded_for, network_of
 
 if TYPE_CHECKING:
     from chat.signalr.server import HubServer
@@ -259,7 +259,7 @@ async def negotiated(
 async def check_rate(server: "HubServer", request: Request) -> None:
     settings = server.settings
     if settings.limit_addresses and await server.registry.over_rate(
-        f"negotiate:{request.address}", settings.negotiations_per_minute, 60
+        f"negotiate:{network_of(request.address)}", settings.negotiations_per_minute, 60
     ):
         raise Refused(429, [(b"retry-after", b"60")])
 

@@ -26,7 +26,7 @@ from integrations.mcp.principal import Call, Principal, principal_of
 from integrations.mcp.registry import TOOLS
 from integrations.mcp.server import make_server, on_thread
 from storeplatform.kernel import limits, metrics
-from storeplatform.kernel.addresses import client_address, forwarded_for
+from storeplatform.kernel.addresses import client_address, forwarded_for, network_of
 from storeplatform.kernel.errors import TooMany
 from storeplatform.kernel.ids import uuid7
 from storeplatform.kernel.limits import POLICIES, Bucket, Policy
@@ -277,7 +277,7 @@ def admit(raw: str, asked: Asked, request_id: str, ip: str, started: float) -> C
     """The call of whoever holds the token, within the limits; else the answer."""
     principal = principal_of(raw)
     if principal is None:
-        failed = limits.charge([Bucket(POLICIES["agent-failure"], ip)])
+        failed = limits.charge([Bucket(POLICIES["agent-failure"], network_of(ip))])
         return over(failed) or Answered(401, WWW_Authenticate=challenge("invalid_token"))
     call = Call(principal, asked.method, asked.name, asked.arguments, request_id, ip, started)
     token = str(principal.token_id)

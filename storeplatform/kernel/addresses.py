@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, IPv6Network, ip_address
 
 WITH_PORT = re.compile(r"(?:\[([^]]+)\]|([\d.]+))(?::\d+)?")  # as some proxies write a hop
 
@@ -23,6 +23,14 @@ def client_address(peer: str, forwarded_for: str, trusted_proxies: int) -> str:
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         return str(address.ipv4_mapped)
     return str(address)
+
+
+def network_of(address: str) -> str:
+    """What is counted as one client: an IPv4 address itself, of an IPv6 address its /64, within
+    which a client picks its addresses."""
+    if ":" not in address:
+        return address
+    return str(IPv6Network((address, 64), strict=False).network_address)
 
 
 def forwarded_for(headers: Iterable[tuple[bytes, bytes]]) -> str:

@@ -4,7 +4,8 @@ import pytest
 
 from chat.signalr.transports import Request
 from integrations.mcp.gateway import address_of
-from storeplatform.kernel.addresses import client_address, forwarded_for
+from storeplatform.kernel.addresses import client_address, forwarded_for, network_of
+from tests.clients import ApiClient
 
 
 @pytest.mark.parametrize(
@@ -60,3 +61,30 @@ def test_hubs_and_agents_read_the_lines_of_all_proxies(settings):
 
     assert Request(scope, None, None, settings.TRUSTED_PROXY_COUNT).address == "203.0.113.7"
     assert address_of(scope) == "203.0.113.7"
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("2001:db8:0:1:aaaa::1", "2001:db8:0:1::"),
+        ("2001:db8:0:1:ffff:ffff:ffff:ffff", "2001:db8:0:1::"),
+        ("2001:db8:0:2::1", "2001:db8:0:2::"),
+        ("", ""),
+    ],
+)
+def test_a_client_is_counted_by_what_it_cannot_choose(address, network):
+    assert network_of(address) == network
+
+
+def test_another_address_of_the_same_network_is_no_way_around_a_limit(db, settings):
+    settings.TRUSTED_PROXY_COUNT, settings.RATE_LIMITS = 1, "on"
+    store = ApiClient("/api/v1/store", Authorization="Bearer wrong")
+
+    answers = [
+        store.get("/customers", X_Forwarded_For=f"2001:db8::{number:x}").status_code
+        for number in range(1, 30)
+    ]
+
+    assert 429 in answers
+    assert store.get("/customers", X_Forwarded_For="2001:db8:0:1::1").status_code == 401
