@@ -29,7 +29,7 @@ from store_modules.stores.models import (
     User,
 )
 from store_modules.stores.tokens import StoreAccessToken, StoreRefreshToken, UsedToken, new_end
-from storeplatform.kernel.addresses import network_of
+from storeplatform.kernel.addresses import guessed_from
 from storeplatform.kernel.audit import audit
 from storeplatform.kernel.crypto import keyed_hash, keyed_hashes
 from storeplatform.kernel.errors import Conflict, Denied, NotFound, Refusal, TooMany
@@ -82,7 +82,7 @@ def register(
 def prove(login: str, password: str, request: HttpRequest) -> User:
     """The active person of an e-mail or phone and a password. Whatever is wrong, the answer and
     its time are the same; too many failures are refused."""
-    ip = network_of(getattr(request, "client_ip", None) or "") or None
+    ip = guessed_from(request)
     refuse_guessing(login, ip)
     user = User.objects.filter(Q(email=login) | Q(phone=login), is_active=True).first()
     good = check_password(password, user.password if user else DUMMY_HASH)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from ipaddress import IPv6Address, IPv6Network, ip_address
+from typing import Any
 
 WITH_PORT = re.compile(r"(?:\[([^]]+)\]|([\d.]+))(?::\d+)?")  # as some proxies write a hop
 
@@ -31,6 +32,11 @@ def network_of(address: str) -> str:
     if ":" not in address:
         return address
     return str(IPv6Network((address, 64), strict=False).network_address)
+
+
+def guessed_from(request: Any) -> str | None:
+    """Where the attempts of a sign-in are counted together."""
+    return network_of(getattr(request, "client_ip", None) or "") or None
 
 
 def forwarded_for(headers: Iterable[tuple[bytes, bytes]]) -> str:
