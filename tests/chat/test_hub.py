@@ -1,15 +1,20 @@
 """The hubs on a real server with unmodified clients: joining, hearing, resuming, sent away."""
 
 import json
+import random
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import httpx
 import pytest
 from django.conf import settings
+from django.db import connection, transaction
 from django.utils import timezone
 from websockets.sync.client import connect as websocket
 
+from chat import feed
+from chat.feed import Told
 from chat.models import Conversation, FeedEvent, FeedHead, Message
 from chat.signalr.fanout import to_group
 from storeplatform.kernel import valkey
@@ -178,6 +183,55 @@ def test_wake_ups_in_disorder_and_twice_change_nothing(connect, program, guest, 
     assert [event["data"]["text"] for event in told] == ["0", "1", "2", "3"]
     kept = program.get("/chat/changes").json()["items"]
     assert told == [event for event in kept if event["type"] == "NewCustomerMessage"]
+
+
+class Undone(Exception):
+    """Rolls a transaction back."""
+
+
+def write_all_ways(shop, talk, number):
+    """Events of transactions that commit, roll back, or undo a part of what they told."""
+    text = "0" * 36_000 * (number % 7 == 6)  # two of these are more than a wake-up brings
+    news = Told("ConversationUpdated", talk, {"number": number, "text": text})
+    with suppress(Undone), transaction.atomic():
+        feed.tell(shop.pk, news)
+        if number % 3 == 0:
+            raise Undone
+        with suppress(Undone), transaction.atomic():
+            feed.tell(shop.pk, news, news)
+            if number % 2 == 0:
+                raise Undone
+        feed.tell(shop.pk, news)
+    connection.close()
+
+
+def test_whatever_becomes_of_wake_ups_all_is_heard_once_and_in_order(
+    connect, program, guest, shop, monkeypatch
+):
+    talk = begin(guest)
+    agents = [connect("official"), connect("pysignalr")]
+    for agent in agents:
+        agent.invoke("JoinStore", token_of(program))
+    publish, late, lots = feed.publish, [], random.Random(4)
+
+    def unreliable(*messages):
+        fate = lots.choice(["told", "told", "lost", "twice", "late"])
+        if fate == "late":
+            late.append(messages)
+        for _ in range({"told": 1, "twice": 2}.get(fate, 0)):
+            publish(*messages)
+
+    monkeypatch.setattr(feed, "publish", unreliable)
+    at_once(6, lambda place: [write_all_ways(shop, talk, 6 * n + place) for n in range(8)])
+    for messages in reversed(late):
+        publish(*messages)
+
+    kept = program.get("/chat/changes?limit=500").json()["items"]
+    told = [event for event in kept if event["type"] == "ConversationUpdated"]
+    assert [int(event["cursor"]) for event in kept] == list(range(1, len(kept) + 1))
+    assert len(told) == 96
+    for agent in agents:
+        assert [heard(agent, "ConversationUpdated") for _ in told] == told
 
 
 def test_what_no_process_can_read_silences_none(connect, server, program, guest, shop):
