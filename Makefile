@@ -48,7 +48,8 @@ documents: .venv/installed ## write the tables of DOCS that repeat the code
 migrations: .venv/installed ## write the migrations that changed models need
 	@$(BIN)/python -W ignore manage.py makemigrations 2>/dev/null # needs no database
 
-fuzz: .venv/installed ## try the whole API with schemathesis for long (EXAMPLES)
+fuzz: .venv/installed ## try the rules with other examples, the whole API with schemathesis for long (EXAMPLES)
+	@$(BIN)/python -m pytest -n 2 -m hypothesis --hypothesis-profile=search
 	@FUZZ_PHASES=examples,coverage,fuzzing,stateful FUZZ_EXAMPLES=$${EXAMPLES:-50} $(BIN)/python -m pytest -n 0 tests/openapi/test_fuzz.py
 
 bench: .venv/installed ## measure requests per second on production settings

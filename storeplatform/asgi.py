@@ -28,6 +28,7 @@ from storeplatform.kernel import metrics  # noqa: E402
 import_module(settings.ROOT_URLCONF)  # the views, now and not with the first request
 numbers: dict[str, Any] = settings.HUB
 hub_settings = Settings(
+    origin=settings.PUBLIC_ORIGIN,
     origins=tuple(settings.CORS_ALLOWED_ORIGINS),
     trusted_proxies=settings.TRUSTED_PROXY_COUNT,
     limit_addresses=settings.RATE_LIMITS == "on",

@@ -9,12 +9,10 @@ body that is read before a thread is taken lets slow clients hold nothing but a 
 import asyncio
 import io
 import logging
-import re
 import signal
 import sys
 import time
 import typing
-import uuid
 from collections.abc import (
     Awaitable,
     Callable,
@@ -32,6 +30,8 @@ import orjson
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from storeplatform.kernel.edges import problem_object, request_id_of
+
 log = structlog.get_logger(__name__)
 
 Message = MutableMapping[str, Any]
@@ -40,7 +40,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 HUBS = "/hubs/"
 STREAM_CHUNKS = 8  # made ahead of the client
 MEBIBYTE = 2**20
@@ -164,7 +163,7 @@ class Front:
             if app := self.apps.get(scope["path"]):
                 await app(scope, receive, send)
                 return
-            request_id = request_id_of(headers)
+            request_id = id_of(headers)
             body = await self.read_body(scope, headers, receive)
             if body is None:
                 return  # the client left
@@ -175,11 +174,11 @@ class Front:
         except BrokenOff:
             log.warning("answer_broken_off", path=scope["path"])  # and is left without its end
         except Refused as refused:
-            await self.refuse(scope, refused, request_id or request_id_of(headers), send)
+            await self.refuse(scope, refused, request_id or id_of(headers), send)
         except Exception:
             log.exception("front_failed")
             fault = Refused(500, "internal_error", "The server failed to answer.")
-            await self.refuse(scope, fault, request_id or request_id_of(headers), send)
+            await self.refuse(scope, fault, request_id or id_of(headers), send)
 
     def read_headers(self, scope: Scope) -> dict[bytes, bytes]:
         """The headers, repeated ones joined, within their bounds."""
@@ -267,15 +266,9 @@ class Front:
             log.error("answer_failed", error=repr(error))
 
     async def refuse(self, scope: Scope, refused: Refused, request_id: str, send: Send) -> None:
+        status, code = refused.status, refused.code
         body = orjson.dumps(
-            {
-                "type": f"{self.origin}/problems/{refused.code}",
-                "title": refused.title,
-                "status": refused.status,
-                "code": refused.code,
-                "instance": scope["path"],
-                "requestId": request_id,
-            }
+            problem_object(self.origin, status, code, refused.title, scope["path"], request_id)
         )
         headers = [
             (b"content-type", b"application/problem+json"),
@@ -390,9 +383,8 @@ def too_large(most: int) -> Refused:
     return Refused(413, "payload_too_large", f"The body is larger than {most} bytes.")
 
 
-def request_id_of(headers: dict[bytes, bytes]) -> str:
-    given = headers.get(b"x-request-id", b"")
-    return given.decode() if REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+def id_of(headers: dict[bytes, bytes]) -> str:
+    return request_id_of(headers.get(b"x-request-id", b"").decode("latin-1"))
 
 
 def environ_of(

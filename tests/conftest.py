@@ -2,6 +2,7 @@
 
 import time
 
+import hypothesis
 import pytest
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
@@ -11,6 +12,11 @@ from storeplatform.kernel import valkey
 from storeplatform.kernel.cache import ShortMemory
 from tests.clients import client_of, key_client_of
 from tests.factories import a_store
+
+# The suite tries the same examples each time; `make fuzz` looks for others.
+hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("search", max_examples=2_000, deadline=None)
+hypothesis.settings.load_profile("suite")
 
 REFERENCE_TABLES = (
     "django_migrations",

@@ -42,5 +42,6 @@ class Settings:
     # The edge
     stateful: bool = True
     limit_addresses: bool = True
+    origin: str = ""  # our own, where problems are explained
     origins: tuple[str, ...] = ()  # whose pages may connect, besides our own
     trusted_proxies: int = 0

@@ -15,7 +15,9 @@ from chat.signalr.connection import POLL, SSE, WEBSOCKET, Connection
 from chat.signalr.hub import Hub
 from chat.signalr.registry import Negotiated, TooManyConnections
 from chat.signalr.relay import Event, Gone, Receive, Scope, Send
+from chat.signalr.settings import Settings
 from storeplatform.kernel.addresses import client_address, forwarded_for, network_of
+from storeplatform.kernel.edges import problem_object, request_id_of
 
 if TYPE_CHECKING:
     from chat.signalr.server import HubServer
@@ -38,6 +40,20 @@ ALLOWED = [
 ]
 JSON_TYPE = (b"content-type", b"application/json")
 OCTETS = (b"content-type", b"application/octet-stream")
+EXPOSED = "A lasting credential does not belong in an address; it was reported. Ask for a token."
+PROBLEM = (b"content-type", b"application/problem+json")
+PROBLEMS = {
+    400: ("validation_error", "The request does not fit the connection that it names."),
+    401: ("authentication_required", "This credential opens no hub."),
+    403: ("forbidden", "Pages of this origin may not connect here."),
+    404: ("not_found", "There is no such hub, or no such connection any more."),
+    405: ("method_not_allowed", "This method is not served here."),
+    408: ("request_timeout", "The body did not arrive in time."),
+    409: ("conflict", "The connection has its transport already."),
+    413: ("payload_too_large", "The body is too large."),
+    429: ("rate_limited", "Too many connections; try again later."),
+    503: ("unavailable", "The hub takes no connection now; try again."),
+}
 STREAM_HEADERS = [
     (b"content-type", b"text/event-stream"),
     NO_STORE,
@@ -56,19 +72,23 @@ class HubConsumer(AsyncConsumer):
         await self.server.serve(scope, receive, send)
 
 
-class Refused(Exception):
-    """The answer is this status, with an empty body."""
+Headers = list[tuple[bytes, bytes]]
 
-    def __init__(self, status: int, headers: "list[tuple[bytes, bytes]] | None" = None) -> None:
+
+class Refused(Exception):
+    """The answer is this status, with the sentence of it unless there is a better one."""
+
+    def __init__(self, status: int, headers: Headers | None = None, message: str = "") -> None:
         super().__init__(status)
-        self.status, self.headers = status, headers or []
+        self.status, self.headers, self.message = status, headers or [], message
 
 
 class Request:
     """An ASGI scope as the hubs read it, and the plain answer to it."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, trusted_proxies: int) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, settings: Settings) -> None:
         self.scope, self.receive, self.send = scope, receive, send
+        self.own = settings.origin
         self.is_socket = scope["type"] == "websocket"
         self.method: str = scope.get("method", "GET")
         self.path = scope["path"].strip("/").split("/")
@@ -78,9 +98,11 @@ class Request:
         self.parameters = "\n".join(part for pair in pairs for part in pair).encode()
         self.origin = self.header(b"origin")
         self.address = client_address(
-            (scope.get("client") or ("", 0))[0], forwarded_for(scope["headers"]), trusted_proxies
+            (scope.get("client") or ("", 0))[0],
+            forwarded_for(scope["headers"]),
+            settings.trusted_proxies,
         )
-        self.cors: list[tuple[bytes, bytes]] = []
+        self.cors: Headers = []
 
     def header(self, name: bytes) -> str:
         return self.headers.get(name, b"").decode("latin-1")
@@ -98,9 +120,21 @@ class Request:
             raise Refused(400)
         return token
 
-    async def answer(
-        self, status: int, body: bytes = b"", headers: "list[tuple[bytes, bytes]] | None" = None
-    ) -> None:
+    async def refuse(self, refused: Refused) -> None:
+        """As a problem, but for what a connection sends and its end: one of the clients reads any
+        answer to these as a record."""
+        if "id" in self.query and self.method in ("POST", "DELETE"):
+            await self.answer(refused.status, headers=refused.headers)
+            return
+        status, (code, message) = refused.status, PROBLEMS[refused.status]
+        request_id = request_id_of(self.header(b"x-request-id"))
+        problem = problem_object(
+            self.own, status, code, refused.message or message, self.scope["path"], request_id
+        )
+        headers = [*refused.headers, PROBLEM, (b"x-request-id", request_id.encode())]
+        await self.answer(status, orjson.dumps(problem), headers)
+
+    async def answer(self, status: int, body: bytes = b"", headers: Headers | None = None) -> None:
         kind = "websocket.http.response" if self.is_socket else "http.response"
         if self.is_socket and kind not in self.scope.get("extensions", {}):
             await self.send({"type": "websocket.close"})
@@ -136,16 +170,16 @@ class Request:
 
 
 async def serve(server: "HubServer", scope: Scope, receive: Receive, send: Send) -> None:
-    request = Request(scope, receive, send, server.settings.trusted_proxies)
+    request = Request(scope, receive, send, server.settings)
     try:
         await route(server, request)
     except Refused as refused:
-        await request.answer(refused.status, headers=refused.headers)
+        await request.refuse(refused)
     except TooManyConnections:
-        await request.answer(429, headers=[(b"retry-after", b"5")])
+        await request.refuse(Refused(429, [(b"retry-after", b"5")]))
     except RedisError as error:
         log.warning("signalr_broker_away", error=type(error).__name__)
-        await request.answer(503, headers=[(b"retry-after", b"1")])
+        await request.refuse(Refused(503, [(b"retry-after", b"1")]))
     except (OSError, TimeoutError):
         return  # the client has left, or reads nothing
 
@@ -208,7 +242,7 @@ async def check_address(hub: type[Hub], request: Request) -> None:
     forbidden = hub.forbidden
     if forbidden and forbidden.search(request.parameters):
         await hub.exposed(request.parameters, request.address)
-        raise Refused(401, [(b"www-authenticate", b"Bearer")])
+        raise Refused(401, [(b"www-authenticate", b"Bearer")], EXPOSED)
 
 
 async def check_credential(hub: type[Hub], request: Request) -> None:

@@ -3,8 +3,9 @@
 import hashlib
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
 import orjson
 import structlog
@@ -14,7 +15,7 @@ from integrations.mcp.models import AgentCall, PendingAction
 from integrations.mcp.principal import Call, Principal
 from integrations.mcp.registry import Tool
 from integrations.mcp.schemas import Keyed, read_input
-from storeplatform.kernel.errors import Conflict, Denied, Refusal
+from storeplatform.kernel.errors import Conflict, Denied, NotFound, Refusal
 from storeplatform.kernel.idempotency import AnotherWasFirst, Answer, Attempt, canonical
 from storeplatform.kernel.problems import refusal_from
 from storeplatform.kernel.transactions import in_transaction
@@ -71,7 +72,7 @@ def carry_out(call: Call, tool: Tool, arguments: Mapping[str, Any]) -> dict[str,
     if not tool.writes:
         return within_size(tool.function(principal, given))
     if tool.destructive and principal.approve_destructive:
-        return ask_first(principal, tool, arguments, given)
+        return ask_first(principal, tool, given)
     answer = within_size(effect_of(principal, tool, given))
     call.changed += [answer["id"]] if isinstance(answer.get("id"), str) else []
     return answer
@@ -130,22 +131,31 @@ def kept_answer(answer: Answer) -> dict[str, Any]:
     return kept
 
 
-def ask_first(
-    principal: Principal, tool: Tool, arguments: Mapping[str, Any], given: Any
-) -> dict[str, Any]:
+def ask_first(principal: Principal, tool: Tool, given: Any) -> dict[str, Any]:
     """Leave the call to a person of the store; the same key asks only once."""
 
     def ask() -> dict[str, Any]:
+        asked = given.model_dump(mode="json", exclude_unset=True)
+        if tool.subject and not subjects(principal.actor.store_id, tool, [asked]):
+            name = tool.subject.argument
+            raise NotFound("not_found", f"There is nothing with this {name} in the store.")
         row = PendingAction.objects.create(
             store_id=principal.actor.store_id,
             agent_id=principal.agent_id,
             tool=tool.name,
-            arguments=dict(arguments),
+            arguments=asked,
             scope=" ".join(sorted(principal.scopes)),
         )
         return {"status": "pending_approval", "id": str(row.pk)}
 
     return once(attempt_of(principal, tool, given), lambda: ask)
+
+
+def subjects(store_id: UUID, tool: Tool, calls: Iterable[Mapping[str, Any]]) -> Mapping[str, str]:
+    """What people call the things that calls of a tool are about, by the argument's value."""
+    if tool.subject is None:
+        return {}
+    return tool.subject.names(store_id, [call[tool.subject.argument] for call in calls])
 
 
 def within_size(answer: dict[str, Any]) -> dict[str, Any]:

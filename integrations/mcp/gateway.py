@@ -4,7 +4,6 @@ The order of the checks is mcp.md's, section 5. Nothing is kept in memory betwee
 """
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
@@ -27,8 +26,8 @@ from integrations.mcp.registry import TOOLS
 from integrations.mcp.server import make_server, on_thread
 from storeplatform.kernel import limits, metrics
 from storeplatform.kernel.addresses import client_address, forwarded_for, network_of
+from storeplatform.kernel.edges import problem_object, request_id_of
 from storeplatform.kernel.errors import TooMany
-from storeplatform.kernel.ids import uuid7
 from storeplatform.kernel.limits import POLICIES, Bucket, Policy
 
 log = structlog.get_logger("agent")
@@ -40,7 +39,6 @@ RECORDED = Policy("agent-limited", 60, 60)  # refusals over a limit; it refuses 
 METHODS = ("POST", "GET", "DELETE", "OPTIONS", "HEAD", "PUT", "PATCH")
 MAX_BODY = 2**20
 BODY_SECONDS = 20
-REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 EXPOSED = "WWW-Authenticate, Retry-After, MCP-Protocol-Version, X-Request-Id"
 Outcome = AgentCall.Outcome
 
@@ -118,8 +116,7 @@ class Gateway:
         started = time.perf_counter()
         clean = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
         headers = dict(clean)
-        given = headers.get(b"x-request-id", b"")
-        request_id = given.decode() if REQUEST_ID.fullmatch(given) else f"req_{uuid7().hex}"
+        request_id = request_id_of(headers.get(b"x-request-id", b"").decode("latin-1"))
         answer = Sending(send, request_id, own_origin(headers))
         try:
             asked, call = await self.let_in(scope, headers, receive, request_id, started)
@@ -390,14 +387,14 @@ class Sending:
             headers.append((b"content-type", b"application/json"))
         elif refused.code:
             body = orjson.dumps(
-                {
-                    "type": f"{settings.PUBLIC_ORIGIN}/problems/{refused.code}",
-                    "title": refused.message,
-                    "status": refused.status,
-                    "code": refused.code,
-                    "instance": settings.MCP_PATH,
-                    "requestId": self.request_id,
-                }
+                problem_object(
+                    settings.PUBLIC_ORIGIN,
+                    refused.status,
+                    refused.code,
+                    refused.message,
+                    settings.MCP_PATH,
+                    self.request_id,
+                )
             )
             headers.append((b"content-type", b"application/problem+json"))
         if refused.status != 204:

@@ -1,14 +1,23 @@
 """The tools by name: what each takes and gives, which scopes it needs, what it may break."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from integrations.mcp.principal import Principal
 from integrations.mcp.schemas import TEXT, Input, Schema, input_schema, obj
 
 Function = Callable[..., dict[str, Any]]
 PENDING = obj(status={"const": "pending_approval"}, id=TEXT)
+
+
+class Subject(NamedTuple):
+    """What a call is about: the argument that tells, and how people know its values in a store."""
+
+    kind: str
+    argument: str
+    names: Callable[[UUID, Sequence[str]], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +38,7 @@ class Tool:
     idempotent: bool = True
     open_world: bool = False
     alone: bool = False
+    subject: Subject | None = None
     only_with_refunds: bool = False
 
     @property

@@ -1,6 +1,5 @@
 """What happens around every request: an id, the client's address, safe headers, one log line."""
 
-import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,13 +14,12 @@ from django.utils.module_loading import import_string
 
 from storeplatform.kernel import metrics, tracing
 from storeplatform.kernel.addresses import client_address
-from storeplatform.kernel.ids import uuid7
+from storeplatform.kernel.edges import request_id_of
 from storeplatform.kernel.problems import page_not_found
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 log = structlog.get_logger("request")
-REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 NO_PAGES = ("/api/", "/health/", "/metrics", "/.well-known/")
 PAGES = frozenset({"/api/v1/oauth/authorize"})  # shown to people all the same
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -83,11 +81,8 @@ class RequestMiddleware:
 
     def __call__(self, request: Any) -> HttpResponseBase:
         started = time.perf_counter()
-        given = request.META.get("HTTP_X_REQUEST_ID", "")
-        request.request_id = (
-            request.META.get("storeplatform.request_id")
-            or (given if REQUEST_ID.fullmatch(given) else "")
-            or f"req_{uuid7().hex}"
+        request.request_id = request.META.get("storeplatform.request_id") or request_id_of(
+            request.META.get("HTTP_X_REQUEST_ID", "")
         )
         request.client_ip = client_address(
             request.META.get("REMOTE_ADDR", ""),

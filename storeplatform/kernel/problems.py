@@ -18,6 +18,7 @@ from psycopg_pool import PoolTimeout
 from rest_framework import exceptions as drf
 
 from storeplatform.kernel import metrics
+from storeplatform.kernel.edges import TITLES, problem_object
 from storeplatform.kernel.errors import Conflict, NotFound, Refusal, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -34,11 +35,6 @@ CODES_BY_STATUS = {
     429: "rate_limited",
     500: "internal_error",
     503: "unavailable",
-}
-TITLES = {
-    "validation_error": "One or more fields are invalid.",
-    "not_found": "There is no such thing here.",
-    "internal_error": "The server failed to answer; the fault is ours and was recorded.",
 }
 
 Lookup = Callable[[dict[str, str]], dict[str, Any]]
@@ -58,7 +54,7 @@ def on_violation(constraint: str) -> Callable[[Lookup], Lookup]:
 
 
 def problem(
-    request: HttpRequest | None,
+    request: HttpRequest,
     status: int,
     code: str,
     title: str,
@@ -68,18 +64,8 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> HttpResponse:
     metrics.refused(code)
-    general = TITLES.get(code, title)
-    body: dict[str, Any] = {
-        "type": f"{settings.PUBLIC_ORIGIN}/problems/{code}",
-        "title": general,
-        "status": status,
-        "code": code,
-    }
-    if title != general:
-        body["detail"] = title
-    if request is not None:
-        body["instance"] = request.path
-        body["requestId"] = getattr(request, "request_id", None)
+    request_id = getattr(request, "request_id", "")
+    body = problem_object(settings.PUBLIC_ORIGIN, status, code, title, request.path, request_id)
     if errors:
         body["errors"] = errors
     if taken := body.keys() & (details or {}).keys():

@@ -10,6 +10,7 @@ MAX_DEPTH = 32
 MAX_MEMBERS = 10_000
 MAX_DIGITS = 15
 MAX_EXPONENT = 20
+MAX_PLACES = 30  # JavaScript writes a double with up to 22, 0.0000012345678901234567
 # Possessive, and content with a missing end quote, so that no body is read more than once.
 STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -104,7 +105,7 @@ def decimal(text: str) -> Decimal:
     whole, places, exponent = match[1], match[2] or "", match[3] or "0"
     if len(exponent) > 4 or abs(int(exponent)) > MAX_EXPONENT:
         raise MalformedJSON(f"A number's exponent is beyond {MAX_EXPONENT}.")
-    if len(whole) > MAX_DIGITS or len(places) > MAX_EXPONENT:
+    if len(whole) > MAX_DIGITS or len(places) > MAX_PLACES:
         raise MalformedJSON("A number has too many digits.")
     value = Decimal(text)
     if value and value.adjusted() >= MAX_DIGITS:

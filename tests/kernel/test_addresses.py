@@ -2,6 +2,7 @@
 
 import pytest
 
+from chat.signalr.settings import Settings
 from chat.signalr.transports import Request
 from integrations.mcp.gateway import address_of
 from storeplatform.kernel.addresses import client_address, forwarded_for, network_of
@@ -59,7 +60,7 @@ def test_hubs_and_agents_read_the_lines_of_all_proxies(settings):
         ],
     }
 
-    assert Request(scope, None, None, settings.TRUSTED_PROXY_COUNT).address == "203.0.113.7"
+    assert Request(scope, None, None, Settings(trusted_proxies=2)).address == "203.0.113.7"
     assert address_of(scope) == "203.0.113.7"
 
 

@@ -162,7 +162,7 @@ def test_line_breaks_need_a_field_that_allows_them():
     [
         b"", b"{", b'{"a":1,"a":2}', b"NaN", b"Infinity", b"[1] x", b"\xff", b"\xef\xbb\xbf{}",
         b'"\\u0000"', b'"\\ud800"', b"[" * 40 + b"]" * 40, b"1" * 30, b"1e99", b"1.5e-21",
-        b"0." + b"1" * 30, b'"\x01"', '"a"'.encode("utf-16"), b"[" * 100_000, b'{"a":' * 50_000,
+        b"0." + b"1" * 31, b'"\x01"', '"a"'.encode("utf-16"), b"[" * 100_000, b'{"a":' * 50_000,
         b"1" * 5000, b"1e" + b"9" * 5000,
     ],
 )  # fmt: skip

@@ -40,7 +40,11 @@ def an_agent(store, scopes=ALL_SCOPES, member=None, application=None):
 
 def a_pending_action(store):
     return PendingAction.objects.create(
-        store=store, agent=an_agent(store), tool="adjust_inventory", arguments={}, scope=""
+        store=store,
+        agent=an_agent(store),
+        tool="adjust_inventory",
+        arguments={"sku": "GONE-1", "delta": -1, "reason": "loss"},
+        scope="",
     )
 
 

@@ -6,16 +6,18 @@ from urllib.parse import urlencode
 
 import pytest
 
+from chat.models import Conversation, Visitor
 from integrations.mcp.models import PendingAction
 from integrations.mcp.oauth.models import Agent, Grant
 from store_modules.catalog.models import InventoryItem
 from store_modules.stores.models import Store
 from tests.browser import Browser
-from tests.factories import a_member, a_product, a_store
+from tests.clients import client_of
+from tests.factories import a_channel, a_member, a_product, a_store, an_order_body
 from tests.mcp.agents import a_pending_action, an_agent, an_application
 from tests.mcp.conftest import an_owner
 from tests.mcp.people import PASSWORD
-from tests.mcp.people import Browser as Visitor
+from tests.mcp.people import Browser as Person
 from tests.mcp.test_oauth import CHALLENGE
 from tests.servers import until
 
@@ -99,14 +101,20 @@ def test_a_merchant_signs_in_lets_an_agent_in_and_ends_it(server, shop, chromium
 
 
 WAITING = {
-    "en": ("Waiting for your decision", "Change the stock of a product", "Done as it was asked."),
-    "ar": ("بانتظار قرارك", "تغيير مخزون منتج", "تم التنفيذ كما طُلب."),
+    "en": (
+        "Waiting for your decision",
+        "Change the stock of a product",
+        "Done as it was asked.",
+        "Damage",
+        "Cancelled",
+    ),
+    "ar": ("بانتظار قرارك", "تغيير مخزون منتج", "تم التنفيذ كما طُلب.", "تلف", "ملغي"),
 }
 
 
 @pytest.mark.parametrize(("language", "width"), [("en", 1280), ("ar", 390)])
 def test_a_merchant_approves_and_refuses_what_agents_ask(server, shop, chromium, language, width):
-    title, deed, done = WAITING[language]
+    title, deed, done, damage, cancelled = WAITING[language]
     product = a_product(shop, quantity=10)
     client = an_application(name="Desk helper")
     agent = an_agent(shop, application=client)
@@ -121,6 +129,19 @@ def test_a_merchant_approves_and_refuses_what_agents_ask(server, shop, chromium,
         for delta in (-3, -4)
     )
     other = a_pending_action(a_store())
+    body = an_order_body(shop, (a_product(shop), 1))
+    order = client_of(shop).post("/orders", body).json()
+    visitor = Visitor.objects.create(store=shop, name="Layla Hasan")
+    talk = Conversation.objects.create(
+        store=shop, channel=a_channel(shop), visitor=visitor, number="C-77"
+    )
+    for tool, given in (
+        ("update_order_status", {"id": order["id"], "to": "cancelled", "reason": "damage"}),
+        ("send_message", {"id": str(talk.pk), "text": "<b>It is late.</b>"}),
+    ):
+        PendingAction.objects.create(
+            store=shop, agent=agent, tool=tool, arguments=given, scope=agent.scope
+        )
 
     window = chromium.window(
         "own", f"{server.url}/agents", width=width, height=844, language=language
@@ -128,10 +149,16 @@ def test_a_merchant_approves_and_refuses_what_agents_ask(server, shop, chromium,
     sign_in(window, shop.owner)
     window.see("h3", title)
     window.see(".waiting .client", deed)
-    window.see(".waiting dd", product.sku)
+    window.see(".waiting dd", f"{product.name} · {product.sku}")
+    window.see(".waiting dd", damage)
+    window.see(".waiting dd", f"{order['number']} · Sara")
+    window.see(".waiting dd", cancelled)
+    window.see(".waiting dd", "damage")  # of an order it is a person's word
+    window.see(".waiting dd", "Layla Hasan · C-77")
+    window.see(".waiting dd", "<b>It is late.</b>")
     keep(window, f"waiting-{language}-{width}")
     assert window.look("document.documentElement.scrollWidth <= innerWidth")
-    assert window.count(".waiting") == 2
+    assert window.count(".waiting") == 4
     assert window.count(f"input[value='{other.pk}']") == 0
     window.click(f"form:has(input[value='{gone.pk}']) button[value=approve]")
     window.see("[role=status]", done)
@@ -149,7 +176,7 @@ def test_who_does_not_manage_agents_decides_nothing_on_the_page(server, shop):
     action = a_pending_action(shop)
     user = an_owner(a_store())
     a_member(shop, denies=["agents.manage"], user=user)
-    clerk = Visitor(user, server.url)
+    clerk = Person(user, server.url)
 
     page = clerk.get("/agents")
     clerk.http.post(

@@ -356,6 +356,19 @@ def test_a_key_asks_only_once_in_two_workers_at_once(wire, shop, server):
     assert PendingAction.objects.count() == 1
 
 
+def test_nobody_is_asked_about_what_the_store_does_not_have(wire, shop):
+    AgentSettings.objects.create(store=shop, approve_destructive=True)
+    theirs = a_product(a_store())
+
+    answer = wire.call(
+        "adjust_inventory",
+        {"sku": theirs.sku, "delta": 1, "reason": "damage", "idempotency_key": "broken-jar-8"},
+    )
+
+    assert "There is nothing with this sku in the store." in answer.text
+    assert not PendingAction.objects.exists()
+
+
 def test_who_may_not_decide_does_not_and_late_is_too_late(wire, shop):
     product = a_product(shop, quantity=10)
     AgentSettings.objects.create(store=shop, approve_destructive=True)

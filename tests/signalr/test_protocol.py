@@ -4,7 +4,7 @@ import json
 
 import msgpack
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.signalr import protocol
@@ -218,7 +218,6 @@ values = st.recursive(
 )
 
 
-@settings(deadline=None)  # a busy machine is no fault
 @given(st.binary(max_size=300))
 def test_bytes_raise_nothing_but_the_protocol_error(data):
     for spoken in (JSON, MESSAGEPACK):
@@ -237,7 +236,6 @@ def test_bytes_raise_nothing_but_the_protocol_error(data):
         return
 
 
-@settings(deadline=None)
 @given(st.one_of(values, st.lists(st.integers(0, 10) | values, min_size=1, max_size=7)))
 def test_any_value_as_a_record_raises_nothing_but_the_protocol_error(value):
     for spoken, record in (
@@ -250,7 +248,6 @@ def test_any_value_as_a_record_raises_nothing_but_the_protocol_error(value):
             continue
 
 
-@settings(deadline=None)
 @given(st.lists(values, max_size=5))
 def test_both_encodings_carry_the_same_values(arguments):
     message = Invocation("a", arguments, "1")

@@ -34,7 +34,6 @@ from tests.store_modules.test_order_rules import ASKED_FOR
 FEW = settings(
     max_examples=8,
     stateful_step_count=30,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 STATUSES = sorted({status for way in ASKED_FOR for status in way} | {"returned"})

@@ -1,8 +1,9 @@
 """What people see: sign-in, consent, and the agents they let in. No script, a strict policy."""
 
 import re
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal, get_origin
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import UUID
 
@@ -20,11 +21,14 @@ from oauth2_provider.http import OAuth2ResponseRedirect
 from oauth2_provider.views.mixins import OAuthLibMixin
 
 from integrations.mcp import approvals
+from integrations.mcp.calling import subjects
 from integrations.mcp.models import PendingAction
 from integrations.mcp.oauth import agents
 from integrations.mcp.oauth.models import Agent, Application, is_loopback
 from integrations.mcp.oauth.scopes import OFFLINE, SCOPES, allowed_to
-from integrations.mcp.oauth.texts import ARGUMENTS, DEEDS, TEXTS
+from integrations.mcp.oauth.texts import ARGUMENTS, DEEDS, TEXTS, WORDS
+from integrations.mcp.registry import TOOLS
+from integrations.mcp.tools import load_tools
 from store_modules.stores.models import Membership
 from store_modules.stores.people import prove
 from store_modules.stores.serializers import Credentials
@@ -296,6 +300,13 @@ class ConnectedAgents(View):
     def shown(self, request: HttpRequest, member: Membership) -> dict[str, Any]:
         language = language_of(request)
         rows = agents_seen_by(member).select_related("application", "user")
+        waiting = (
+            actions_decided_by(member)
+            .filter(status=PendingAction.Status.PENDING)
+            .select_related("agent__application", "agent__user")
+            .order_by("-created_at")[:50]
+        )
+        names = names_of(member.store_id, waiting)
         return {
             "name": member.store.name,
             "actions": [
@@ -303,12 +314,9 @@ class ConnectedAgents(View):
                     "row": row,
                     "client": row.agent.application.name or row.agent.application.client_id,
                     "deed": DEEDS[language].get(row.tool, row.tool),
-                    "arguments": arguments_of(row, language),
+                    "arguments": arguments_of(row, names.get(row.tool, {}), language),
                 }
-                for row in actions_decided_by(member)
-                .filter(status=PendingAction.Status.PENDING)
-                .select_related("agent__application", "agent__user")
-                .order_by("-created_at")[:50]
+                for row in waiting
             ],
             "agents": [
                 {
@@ -359,14 +367,35 @@ def identifier(text: str) -> UUID | None:
         return None
 
 
-def arguments_of(action: PendingAction, language: str) -> list[tuple[str, str]]:
-    """What the tool was given, but for what only machines use."""
-    names = ARGUMENTS[language]
-    return [
-        (names.get(name, name), str(value))
-        for name, value in action.arguments.items()
-        if value is not None and name != "idempotency_key"
-    ]
+def names_of(store_id: UUID, actions: Iterable[PendingAction]) -> dict[str, Mapping[str, str]]:
+    """By tool, what people call the things that its actions are about."""
+    load_tools()
+    calls: dict[str, list[dict[str, Any]]] = {}
+    for action in actions:
+        calls.setdefault(action.tool, []).append(action.arguments)
+    return {
+        name: subjects(store_id, TOOLS[name], asked)
+        for name, asked in calls.items()
+        if name in TOOLS
+    }
+
+
+def arguments_of(
+    action: PendingAction, names: Mapping[str, str], language: str
+) -> list[tuple[str, str]]:
+    """What the tool was given, in a person's words, but for what only machines use."""
+    tool = TOOLS.get(action.tool)
+    shown = []
+    for name, value in action.arguments.items():
+        if value is None or name == "idempotency_key":
+            continue
+        label, text = name, str(value)
+        if tool and tool.subject and name == tool.subject.argument:
+            label, text = tool.subject.kind, names.get(text, text)
+        elif tool and get_origin(tool.input.model_fields[name].annotation) is Literal:
+            text = WORDS[language].get(text, text)
+        shown.append((ARGUMENTS[language].get(label, label), text))
+    return shown
 
 
 def actions_decided_by(member: Membership) -> Any:

@@ -1,5 +1,7 @@
 """What the pages for people say, in each of their languages."""
 
+from store_modules.orders.status import LABELS
+
 TEXTS: dict[str, dict[str, str]] = {
     "en": {
         "language": "English",
@@ -124,8 +126,9 @@ DEEDS: dict[str, dict[str, str]] = {
 }
 ARGUMENTS: dict[str, dict[str, str]] = {
     "en": {
-        "id": "Number",
-        "sku": "Product (SKU)",
+        "order": "Order",
+        "conversation": "Conversation",
+        "product": "Product",
         "delta": "Pieces more or fewer",
         "reason": "Reason",
         "location": "Location",
@@ -137,8 +140,9 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         "expected_last_seq": "After message",
     },
     "ar": {
-        "id": "الرقم",
-        "sku": "المنتج (SKU)",
+        "order": "الطلب",
+        "conversation": "المحادثة",
+        "product": "المنتج",
         "delta": "القطع زيادة أو نقصانا",
         "reason": "السبب",
         "location": "الموقع",
@@ -148,5 +152,38 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         "method": "طريقة الدفع",
         "text": "الرسالة",
         "expected_last_seq": "بعد الرسالة",
+    },
+}
+# The words of the tools' choices; free text stays as it was written.
+WORDS: dict[str, dict[str, str]] = {
+    "en": {str(status): label for status, label in LABELS["en"].items()}
+    | {
+        "opening": "Opening stock",
+        "return": "Return",
+        "damage": "Damage",
+        "loss": "Loss",
+        "count_correction": "Count",
+        "manual": "Other",
+        "main": "Main",
+        "cash": "Cash",
+        "card": "Card",
+        "bank_transfer": "Bank transfer",
+        "wallet": "Wallet",
+        "cod": "Cash on delivery",
+    },
+    "ar": {str(status): label for status, label in LABELS["ar"].items()}
+    | {
+        "opening": "رصيد افتتاحي",
+        "return": "إرجاع",
+        "damage": "تلف",
+        "loss": "فقدان",
+        "count_correction": "جرد",
+        "manual": "غير ذلك",
+        "main": "الرئيسي",
+        "cash": "نقداً",
+        "card": "بطاقة",
+        "bank_transfer": "تحويل مصرفي",
+        "wallet": "محفظة",
+        "cod": "الدفع عند الاستلام",
     },
 }

@@ -1,5 +1,6 @@
 """Conversations with visitors of the store's website."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from chat.models import MAX_TEXT, Conversation, Message
 from chat.serializers import ConversationSerializer, MessageSerializer
 from chat.views import ConversationFilters
 from integrations.mcp.principal import Principal
-from integrations.mcp.registry import tool
+from integrations.mcp.registry import Subject, tool
 from integrations.mcp.schemas import (
     BOOL,
     ID,
@@ -133,6 +134,14 @@ def no_conversation() -> NotFound:
     return NotFound("not_found", "There is no such conversation; try list_conversations.")
 
 
+def conversation_names(store_id: UUID, ids: Sequence[str]) -> dict[str, str]:
+    rows = Conversation.objects.of(store_id).filter(pk__in=ids).select_related("visitor")
+    return {
+        str(row.pk): " · ".join(filter(None, (row.visitor.name or row.visitor.phone, row.number)))
+        for row in rows
+    }
+
+
 class Saying(Keyed):
     id: UUID
     text: str = Field(min_length=1, max_length=MAX_TEXT)
@@ -149,6 +158,7 @@ class Saying(Keyed):
     output=MESSAGE,
     writes=True,
     destructive=True,
+    subject=Subject("conversation", "id", conversation_names),
     open_world=True,
 )
 def send_message(principal: Principal, given: Saying) -> dict[str, Any]:

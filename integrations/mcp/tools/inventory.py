@@ -1,12 +1,15 @@
 """Stock: levels, movements, adjustments."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
+from uuid import UUID
 
 from django.db.models import F
+from django.db.models.functions import Upper
 from pydantic import AwareDatetime, Field
 
 from integrations.mcp.principal import Principal
-from integrations.mcp.registry import tool
+from integrations.mcp.registry import Subject, tool
 from integrations.mcp.schemas import (
     BOOL,
     ID,
@@ -26,7 +29,7 @@ from integrations.mcp.schemas import (
     rows_of,
 )
 from store_modules.catalog import stock
-from store_modules.catalog.models import InventoryItem, StockMovement
+from store_modules.catalog.models import InventoryItem, Product, StockMovement
 from store_modules.catalog.serializers import InventorySerializer, MovementSerializer
 from store_modules.catalog.views import InventoryFilters, MovementFilters
 from storeplatform.kernel.errors import Refusal
@@ -100,6 +103,14 @@ def get_inventory_history(principal: Principal, given: History) -> dict[str, Any
     )
 
 
+def product_names(store_id: UUID, skus: Sequence[str]) -> dict[str, str]:
+    """By SKU as it was written; one of other letter case is the same."""
+    wanted = {sku.strip().upper(): sku for sku in skus}
+    rows = Product.objects.live().of(store_id).annotate(folded=Upper("sku"))
+    found = rows.filter(folded__in=wanted).values_list("folded", "sku", "name")
+    return {wanted[folded]: f"{name} · {sku}" for folded, sku, name in found}
+
+
 class Adjustment(Keyed):
     sku: str = Field(max_length=64)
     delta: int = Field(ge=-1_000_000, le=1_000_000, description="Pieces more, or fewer below zero.")
@@ -117,6 +128,7 @@ class Adjustment(Keyed):
     output=LEVEL,
     writes=True,
     destructive=True,
+    subject=Subject("product", "sku", product_names),
 )
 def adjust_inventory(principal: Principal, given: Adjustment) -> dict[str, Any]:
     actor = principal.actor

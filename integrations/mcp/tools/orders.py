@@ -1,5 +1,6 @@
 """Orders: finding, following, placing, moving, refunding."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 from uuid import UUID
 
@@ -7,7 +8,7 @@ from django.db.models import Q
 from pydantic import Field
 
 from integrations.mcp.principal import Principal
-from integrations.mcp.registry import tool
+from integrations.mcp.registry import Subject, tool
 from integrations.mcp.schemas import (
     BOOL,
     ID,
@@ -347,6 +348,15 @@ def create_storefront_order(
     return order_of(principal, storefront.place(principal.actor, checked).pk)
 
 
+def order_names(store_id: UUID, ids: Sequence[str]) -> dict[str, str]:
+    rows = Order.objects.of(store_id).filter(pk__in=ids)
+    found = rows.values_list("pk", "number", "customer_name")
+    return {str(pk): f"{number} · {name}" for pk, number, name in found}
+
+
+AN_ORDER = Subject("order", "id", order_names)
+
+
 class StatusChange(Keyed):
     id: UUID
     to: StatusName
@@ -364,6 +374,7 @@ class StatusChange(Keyed):
     output=ORDER,
     writes=True,
     destructive=True,
+    subject=AN_ORDER,
 )
 def update_order_status(principal: Principal, given: StatusChange) -> dict[str, Any]:
     if given.to == Status.CANCELLED.value:
@@ -411,6 +422,7 @@ class Refund(Keyed):
     output=PAYMENT,
     writes=True,
     destructive=True,
+    subject=AN_ORDER,
     only_with_refunds=True,
 )
 def refund_order(principal: Principal, given: Refund) -> dict[str, Any]:
