@@ -44,6 +44,8 @@ STANDING_SECONDS = 3.0  # how old our knowledge of a principal may be
 AUTHORISED_FOR = timedelta(minutes=60)
 EXPIRY_NOTICE = timedelta(minutes=5)
 BATCH = 500
+PAUSE_EVERY = 8  # rows: far less than a queue holds
+PATIENCE_SECONDS = 1.0  # how long those who read fast wait for those who do not
 MOST_FAILED_JOINS = 5
 WAKE: bytes = msgpack.packb({"wake": True})
 API_KEY = re.compile(rb"st[kt]_[0-9A-Za-z]{16}\.[0-9A-Za-z]{46}")
@@ -176,11 +178,11 @@ class FeedHub(Hub, ABC):
         while True:
             rows = await in_database(self.rows, group, cursor)
             for row in rows:
+                await self.connection.drain()
                 self.connection.send_event(self.event(row))
                 cursor = row.seq
             if len(rows) < BATCH:
                 return cursor
-            await self.connection.drain()
 
     def leave(self) -> None:
         if self.group:
@@ -247,7 +249,10 @@ class FeedHub(Hub, ABC):
                 rows = brought
             else:
                 rows = await in_database(cls.rows, group, start)
-            for row in rows:
+            patient_until = monotonic() + PATIENCE_SECONDS
+            for place, row in enumerate(rows, 1):
+                if place % PAUSE_EVERY == 0:
+                    await cls.let_write(reading, patient_until)
                 event = cls.event(row)
                 for hub in reading:
                     # Joined elsewhere or caught up meanwhile: its own cursor decides.
@@ -259,6 +264,15 @@ class FeedHub(Hub, ABC):
             if len(rows) < BATCH:
                 return
             await asyncio.sleep(0)
+
+    @classmethod
+    async def let_write(cls, reading: "list[FeedHub]", patient_until: float) -> None:
+        """Let what is queued be written: much at once makes nobody a slow consumer."""
+        await asyncio.sleep(0)
+        full = [hub.connection.drain() for hub in reading if hub.connection.is_half_full()]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0, patient_until - monotonic())):
+                await asyncio.gather(*full)
 
     @classmethod
     async def sent(cls, group: str, rows: list[FeedEvent]) -> None:

@@ -37,6 +37,7 @@ from chat.serializers import (
 from chat.views import Attachments, OfConversation, SeqPages, token_response
 from chat.visitors import customer_of
 from store_modules.stores.models import Store
+from storeplatform.kernel.addresses import network_of
 from storeplatform.kernel.crypto import keyed_hash, random_text
 from storeplatform.kernel.errors import Denied, NotFound, Unauthenticated
 from storeplatform.kernel.limits import POLICIES, Bucket, charge, refuse_over
@@ -194,7 +195,8 @@ class Widget(WidgetSurface, PublicView):
 
     def sessions(self, request: Request, public_key: str) -> Response:
         """A visitor token, shown once: for somebody new, or for whom an identity token names."""
-        levels = charge([Bucket(POLICIES["widget-session"], request._request.client_ip)])  # type: ignore[attr-defined]
+        source = network_of(request._request.client_ip)  # type: ignore[attr-defined]
+        levels = charge([Bucket(POLICIES["widget-session"], source)])
         refuse_over(levels)
         channel = self.find_channel(public_key, is_needed=False)
         if not channel.is_enabled:

@@ -80,10 +80,10 @@ class Bus:
 
     async def unsubscribe(self, channel: str) -> None:
         """Raises RedisError; the next subscription begins without the channel."""
-        async with self.lock:
-            self.listeners.pop(channel, None)
-            self.confirmed.pop(channel, None)
-            if self.pubsub is not None:
+        self.listeners.pop(channel, None)
+        self.confirmed.pop(channel, None)
+        async with self.lock:  # whoever subscribes meanwhile does so after this
+            if self.pubsub is not None and channel not in self.listeners:
                 await self.pubsub.unsubscribe(channel)
 
     async def listen(self) -> None:
@@ -98,8 +98,11 @@ class Bus:
 
     async def listen_once(self) -> None:
         async with self.subscriber.pubsub() as pubsub:
-            await pubsub.subscribe(*self.listeners)
+            first = set(self.listeners)
+            await pubsub.subscribe(*first)
             self.pubsub = pubsub
+            if since := self.listeners.keys() - first:
+                await pubsub.subscribe(*since)
             async for message in pubsub.listen():
                 channel = message["channel"].decode()
                 if message["type"] == "message":
@@ -114,12 +117,16 @@ class Bus:
             confirmed.set()
 
     def pass_on(self, channel: str, data: bytes | None) -> None:
+        """What one listener cannot read is not the end of listening for all."""
         if listener := self.listeners.get(channel):
-            listener(data)
+            try:
+                listener(data)
+            except Exception:
+                log.exception("signalr_message_unread", channel=channel)
 
     async def interrupt(self) -> None:
         """Give up a subscription that has gone quiet."""
-        if self.pubsub is not None:
+        if self.pubsub is not None and self.pubsub.connection is not None:
             await self.pubsub.connection.disconnect(nowait=True)
 
     async def close(self) -> None:
@@ -153,5 +160,6 @@ class Group:
                     await self.hub.heard(self.name, message, frozenset(self.members))
                 except Exception:
                     log.exception("signalr_delivery_failed", hub=self.hub.name)
+                await asyncio.sleep(0)  # the members' writers have their turn
         finally:
             self.delivery = None

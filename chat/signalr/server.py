@@ -16,6 +16,7 @@ from chat.signalr.hub import Hub
 from chat.signalr.registry import Negotiated, Registry, TooManyConnections, process_channel
 from chat.signalr.relay import Receive, Relay, Scope, Send
 from chat.signalr.settings import Settings
+from storeplatform.kernel.addresses import network_of
 
 if TYPE_CHECKING:
     from asyncio import Task
@@ -83,6 +84,8 @@ class HubServer:
                 await self.keep_house(now)
             except RedisError as error:
                 log.warning("signalr_broker_away", error=type(error).__name__)
+            except Exception:
+                log.exception("signalr_house_failed")
 
     async def keep_house(self, now: float) -> None:
         settings, registry = self.settings, self.registry
@@ -160,7 +163,7 @@ class HubServer:
         )
         if self.settings.limit_addresses:
             most = self.settings.address_connections
-            if not await self.take_place(connection, f"address:{address}", most):
+            if not await self.take_place(connection, f"address:{network_of(address)}", most):
                 raise TooManyConnections
         self.connections[token] = connection
         return connection

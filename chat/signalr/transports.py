@@ -16,7 +16,7 @@ from chat.signalr.hub import Hub
 from chat.signalr.registry import Negotiated, TooManyConnections
 from chat.signalr.relay import Event, Gone, Receive, Scope, Send
 from chat.signalr.settings import Settings
-from storeplatform.kernel.addresses import client_address
+from storeplatform.kernel.addresses import client_address, forwarded_for, network_of
 from storeplatform.kernel.edges import problem_object, request_id_of
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Request:
         self.origin = self.header(b"origin")
         self.address = client_address(
             (scope.get("client") or ("", 0))[0],
-            self.header(b"x-forwarded-for"),
+            forwarded_for(scope["headers"]),
             settings.trusted_proxies,
         )
         self.cors: Headers = []
@@ -293,7 +293,7 @@ async def negotiated(
 async def check_rate(server: "HubServer", request: Request) -> None:
     settings = server.settings
     if settings.limit_addresses and await server.registry.over_rate(
-        f"negotiate:{request.address}", settings.negotiations_per_minute, 60
+        f"negotiate:{network_of(request.address)}", settings.negotiations_per_minute, 60
     ):
         raise Refused(429, [(b"retry-after", b"60")])
 

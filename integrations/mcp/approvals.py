@@ -6,7 +6,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from integrations.mcp.calling import Outcome, effect_of, fault, sentence
+from integrations.mcp.calling import APPROVED, Outcome, effect_of, fault, sentence
 from integrations.mcp.models import PendingAction
 from integrations.mcp.principal import Principal, principal_of_agent
 from integrations.mcp.registry import TOOLS, Tool
@@ -64,7 +64,7 @@ def approve(actor: Actor, action_id: UUID) -> PendingAction:
 def run(principal: Principal, tool: Tool, action: PendingAction) -> None:
     """Under a key of its own, because the asker's stands for the question."""
     given = read_input(tool.input, {**action.arguments, "idempotency_key": f"approved-{action.pk}"})
-    effect_of(principal, tool, given)
+    effect_of(principal, tool, given, APPROVED)
 
 
 @transaction.atomic

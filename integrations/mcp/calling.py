@@ -25,6 +25,7 @@ from storeplatform.kernel.transactions import in_transaction
 log = structlog.get_logger(__name__)
 MAX_RESULT = 256 * 1024
 TOO_LARGE = "The answer is too large: ask for fewer items or a shorter period."
+ASKED, APPROVED = b"mcp", b"mcp approved"  # whose keys: an agent may choose any of its own
 Outcome = AgentCall.Outcome
 
 
@@ -79,8 +80,8 @@ def carry_out(call: Call, tool: Tool, arguments: Mapping[str, Any]) -> dict[str,
     return answer
 
 
-def effect_of(principal: Principal, tool: Tool, given: Any) -> dict[str, Any]:
-    """A writing tool in one transaction; with a key, once for that key."""
+def effect_of(principal: Principal, tool: Tool, given: Any, keys: bytes = ASKED) -> dict[str, Any]:
+    """A writing tool in one transaction; with a key, once for that key of these `keys`."""
     if tool.alone:
         return tool.function(principal, given)
     if not isinstance(given, Keyed):
@@ -91,7 +92,7 @@ def effect_of(principal: Principal, tool: Tool, given: Any) -> dict[str, Any]:
         more = () if prepare is None else (prepare(principal, given),)
         return lambda: tool.function(principal, given, *more)
 
-    return once(attempt_of(principal, tool, given), effect)
+    return once(attempt_of(principal, tool, given, keys), effect)
 
 
 def once(attempt: Attempt, prepared: Callable[[], Callable[[], dict[str, Any]]]) -> dict[str, Any]:
@@ -121,9 +122,9 @@ def once(attempt: Attempt, prepared: Callable[[], Callable[[], dict[str, Any]]])
         return kept_answer(kept)
 
 
-def attempt_of(principal: Principal, tool: Tool, given: Keyed) -> Attempt:
+def attempt_of(principal: Principal, tool: Tool, given: Keyed, keys: bytes = ASKED) -> Attempt:
     """Keys are a store's and a tool's: another store's key is unknown."""
-    namespace = hashlib.sha256(b"mcp")
+    namespace = hashlib.sha256(keys)
     for part in (str(principal.actor.store_id), tool.name, given.idempotency_key):
         namespace.update(part.encode() + b"\0")
     content = given.model_dump(mode="json")

@@ -25,7 +25,7 @@ from integrations.mcp.principal import Call, Principal, principal_of
 from integrations.mcp.registry import TOOLS
 from integrations.mcp.server import make_server, on_thread
 from storeplatform.kernel import limits, metrics
-from storeplatform.kernel.addresses import client_address
+from storeplatform.kernel.addresses import client_address, forwarded_for, network_of
 from storeplatform.kernel.edges import problem_object, request_id_of
 from storeplatform.kernel.errors import TooMany
 from storeplatform.kernel.limits import POLICIES, Bucket, Policy
@@ -152,7 +152,7 @@ class Gateway:
         check_method(scope["method"], headers)
         check_origin(headers)
         asked = what_is_asked(await read_body(headers, receive))
-        ip = address_of(scope, headers)
+        ip = address_of(scope)
         raw = bearer_of(headers)
         if raw is None:
             raise Answered(401, WWW_Authenticate=challenge())
@@ -274,7 +274,7 @@ def admit(raw: str, asked: Asked, request_id: str, ip: str, started: float) -> C
     """The call of whoever holds the token, within the limits; else the answer."""
     principal = principal_of(raw)
     if principal is None:
-        failed = limits.charge([Bucket(POLICIES["agent-failure"], ip)])
+        failed = limits.charge([Bucket(POLICIES["agent-failure"], network_of(ip))])
         return over(failed) or Answered(401, WWW_Authenticate=challenge("invalid_token"))
     call = Call(principal, asked.method, asked.name, asked.arguments, request_id, ip, started)
     token = str(principal.token_id)
@@ -325,10 +325,9 @@ def missing_scopes(principal: Principal, needed: tuple[str, ...]) -> bool:
     )
 
 
-def address_of(scope: Scope, headers: dict[bytes, bytes]) -> str:
+def address_of(scope: Scope) -> str:
     peer = (scope.get("client") or ("", 0))[0]
-    forwarded_for = headers.get(b"x-forwarded-for", b"").decode("latin-1")
-    return client_address(peer, forwarded_for, settings.TRUSTED_PROXY_COUNT)
+    return client_address(peer, forwarded_for(scope["headers"]), settings.TRUSTED_PROXY_COUNT)
 
 
 def replay(body: bytes, receive: Receive) -> Receive:

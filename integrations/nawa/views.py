@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from integrations.nawa import webhooks
 from integrations.nawa.serializers import EventBody, ReceivedAnswer
 from storeplatform.kernel import limits
+from storeplatform.kernel.addresses import network_of
 from storeplatform.kernel.errors import PayloadTooLarge, Refusal, Unauthenticated, refuse
 from storeplatform.kernel.limits import POLICIES, Bucket
 from storeplatform.kernel.strict_json import MalformedJSON, loads
@@ -25,9 +26,8 @@ class NawaWebhooks(PublicView):
         `X-NAWA-Timestamp`, a full stop and the raw body. It is stored before it is answered, and
         carried out afterwards."""
         http = request._request
-        limits.refuse_over(
-            limits.charge([Bucket(POLICIES["nawa-inbound"], str(getattr(http, "client_ip", "")))])
-        )
+        source = network_of(getattr(http, "client_ip", ""))
+        limits.refuse_over(limits.charge([Bucket(POLICIES["nawa-inbound"], source)]))
         raw = http.body
         if len(raw) > webhooks.MAX_BYTES:
             raise PayloadTooLarge("payload_too_large", "An event has at most 256 KiB.")

@@ -29,6 +29,7 @@ from store_modules.stores.models import (
     User,
 )
 from store_modules.stores.tokens import StoreAccessToken, StoreRefreshToken, UsedToken, new_end
+from storeplatform.kernel.addresses import guessed_from
 from storeplatform.kernel.audit import audit
 from storeplatform.kernel.background import background, enqueue
 from storeplatform.kernel.crypto import keyed_hash, keyed_hashes
@@ -100,7 +101,7 @@ def confirm(user: User, password: str, request: HttpRequest) -> None:
 def is_right(login: str, password: str, user: User | None, request: HttpRequest) -> bool:
     """Whether the password is the person's; a failure is counted, too many are refused. Tries of
     one login wait for each other, so that many at once are counted like many in turn."""
-    ip = getattr(request, "client_ip", None)
+    ip = guessed_from(request)
     with transaction.atomic():
         lock_name(f"sign-in {login}")
         refuse_guessing(login, ip)

@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from storeplatform.kernel import limits
+from storeplatform.kernel.addresses import network_of
 from storeplatform.kernel.errors import (
     Conflict,
     PreconditionFailed,
@@ -106,7 +107,7 @@ class StoreScoped(GenericViewSet, Generic[M]):  # type: ignore[type-arg]  # boun
                 self.permission_denied(request)
         except Unauthenticated:
             ip = getattr(request, "client_ip", "")
-            failed = limits.charge([Bucket(POLICIES["auth-failure"], str(ip))])
+            failed = limits.charge([Bucket(POLICIES["auth-failure"], network_of(ip))])
             limits.refuse_over(failed)
             raise
 

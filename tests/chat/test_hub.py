@@ -1,15 +1,21 @@
 """The hubs on a real server with unmodified clients: joining, hearing, resuming, sent away."""
 
 import json
+import random
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import httpx
 import pytest
 from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
 from websockets.sync.client import connect as websocket
 
-from chat.models import Conversation, FeedEvent, Message
+from chat import feed
+from chat.feed import Told
+from chat.models import Conversation, FeedEvent, FeedHead, Message
 from chat.signalr.fanout import to_group
 from storeplatform.kernel import valkey
 from storeplatform.kernel.models import AuditEvent
@@ -179,18 +185,108 @@ def test_wake_ups_in_disorder_and_twice_change_nothing(connect, program, guest, 
     assert told == [event for event in kept if event["type"] == "NewCustomerMessage"]
 
 
+class Undone(Exception):
+    """Rolls a transaction back."""
+
+
+def write_all_ways(shop, talk, number):
+    """Events of transactions that commit, roll back, or undo a part of what they told."""
+    text = "0" * 36_000 * (number % 7 == 6)  # two of these are more than a wake-up brings
+    news = Told("ConversationUpdated", talk, {"number": number, "text": text})
+    with suppress(Undone), transaction.atomic():
+        feed.tell(shop.pk, news)
+        if number % 3 == 0:
+            raise Undone
+        with suppress(Undone), transaction.atomic():
+            feed.tell(shop.pk, news, news)
+            if number % 2 == 0:
+                raise Undone
+        feed.tell(shop.pk, news)
+    connection.close()
+
+
+def test_whatever_becomes_of_wake_ups_all_is_heard_once_and_in_order(
+    connect, program, guest, shop, monkeypatch
+):
+    talk = begin(guest)
+    agents = [connect("official"), connect("pysignalr")]
+    for agent in agents:
+        agent.invoke("JoinStore", token_of(program))
+    publish, late, lots = feed.publish, [], random.Random(4)
+
+    def unreliable(*messages):
+        fate = lots.choice(["told", "told", "lost", "twice", "late"])
+        if fate == "late":
+            late.append(messages)
+        for _ in range({"told": 1, "twice": 2}.get(fate, 0)):
+            publish(*messages)
+
+    monkeypatch.setattr(feed, "publish", unreliable)
+    at_once(6, lambda place: [write_all_ways(shop, talk, 6 * n + place) for n in range(8)])
+    for messages in reversed(late):
+        publish(*messages)
+
+    kept = program.get("/chat/changes?limit=500").json()["items"]
+    told = [event for event in kept if event["type"] == "ConversationUpdated"]
+    assert [int(event["cursor"]) for event in kept] == list(range(1, len(kept) + 1))
+    assert len(told) == 96
+    for agent in agents:
+        assert [heard(agent, "ConversationUpdated") for _ in told] == told
+
+
+def test_what_no_process_can_read_silences_none(connect, server, program, guest, shop):
+    agent = connect()
+    agent.invoke("JoinStore", token_of(program))
+    talk = begin(guest)
+    heard(agent, "NewCustomerMessage")
+    channel, _ = to_group("store-conversations", str(shop.pk), None)
+
+    for payload in (b"", b"\xc1", b"\x93", b"\x01", b"\x81\xa4rows\xa1x", b"\x81\xa5event\x01"):
+        valkey.client().publish(channel, payload)
+    guest.post(
+        f"/conversations/{talk}/typing", json={"isTyping": True}
+    )  # in no feed: heard or lost
+
+    assert heard(agent, "TypingChanged")["conversationId"] == talk
+
+
+def tell_many(shop, talk, count, data):
+    """As many events at once; the number of the last."""
+    before = FeedHead.objects.get(pk=shop.pk).seq
+    FeedEvent.objects.bulk_create(
+        FeedEvent(store=shop, seq=before + number, type="ConversationUpdated", data=data,
+                  conversation_id=talk, created_at=timezone.now())
+        for number in range(1, count + 1)
+    )  # fmt: skip
+    FeedHead.objects.filter(pk=shop.pk).update(seq=before + count)
+    return before + count
+
+
+def test_all_that_may_be_replayed_fits_through_the_queue(connect, program, guest, shop):
+    talk = begin(guest)
+    last = tell_many(shop, talk, 990, {"text": "0" * 3000})  # three times the queue's bytes
+    agent = connect()
+
+    assert "resyncRequired" not in agent.invoke("JoinStoreFrom", token_of(program), "2")
+
+    cursors = [heard(agent, "ConversationUpdated")["cursor"] for _ in range(990)]
+    assert cursors == [str(number) for number in range(3, last + 1)]
+
+
+def test_a_burst_of_events_is_no_slow_consumers_fault(connect, program, guest, shop):
+    talk = begin(guest)
+    agent = connect()
+    agent.invoke("JoinStore", token_of(program))
+
+    last = tell_many(shop, talk, 990, {})  # four times the queue's records
+
+    cursors = [heard(agent, "ConversationUpdated")["cursor"] for _ in range(990)]
+    assert cursors == [str(number) for number in range(3, last + 1)]
+
+
 def test_too_much_to_replay_asks_for_reading_anew(connect, program, guest, shop):
     talk = begin(guest)
-    last = FeedEvent.objects.filter(store=shop).latest("seq")
-    FeedEvent.objects.bulk_create(
-        FeedEvent(store=shop, seq=last.seq + number, type="ConversationUpdated", data={},
-                  conversation_id=talk, created_at=last.created_at)
-        for number in range(1, 1002)
-    )  # fmt: skip
-    shop_head = f"{last.seq + 1001}"
-    from chat.models import FeedHead
-
-    FeedHead.objects.filter(pk=shop.pk).update(seq=last.seq + 1001)
+    shop_head = str(tell_many(shop, talk, 1001, {}))
     agent = connect()
 
     back = agent.invoke("JoinStoreFrom", token_of(program), "1")

@@ -421,6 +421,20 @@ def test_a_destructive_call_waits_for_a_person(wire, shop, deed):
     assert AgentCall.objects.filter(outcome="pending_approval").count() == 2
 
 
+def test_no_key_of_an_agents_stands_for_what_a_person_approved(wire, shop):
+    product = a_product(shop, quantity=10)
+    api = client_of(shop)
+    api.put("/oauth-mcp/settings", {"approveDestructive": True})
+    body = {"sku": product.sku, "delta": -3, "reason": "damage"}
+    asked = wire.result("adjust_inventory", **body, idempotency_key="broken-jar-8")
+    wire.result("adjust_inventory", **body, idempotency_key=f"approved-{asked['id']}")
+
+    decided = api.post(f"/oauth-mcp/actions/{asked['id']}/approve").json()
+
+    assert decided["status"] == "approved"
+    assert InventoryItem.objects.get(product=product).quantity_on_hand == 7
+
+
 def test_an_approval_does_not_outlive_the_askers_rights(wire, shop, agent):
     product = a_product(shop, quantity=10)
     api = client_of(shop)

@@ -333,3 +333,16 @@ def test_orders_of_yesterday_are_compared_up_to_the_same_time(desk):
 
     assert "yesterday by this time" in card.note
     assert timezone.now() - timedelta(days=1) < timezone.now()
+
+
+def test_who_guesses_locks_out_itself_and_not_the_operator(operator, settings):
+    settings.TRUSTED_PROXY_COUNT = 1
+    stranger = Client(headers={"X-Forwarded-For": "203.0.113.66"})
+
+    guessed = [sign_in(stranger, password="a guess").status_code for _ in range(5)]
+    found = sign_in(stranger)
+    own = sign_in(Client(headers={"X-Forwarded-For": "198.51.100.7"}))
+
+    assert guessed == [200, 200, 200, 200, 429]
+    assert found.status_code == 429  # the right password comes too late
+    assert own.status_code == 302

@@ -25,6 +25,7 @@ from integrations.mcp.oauth.metadata import OAUTH_PATH
 from integrations.mcp.oauth.models import MAX_REDIRECT_URIS, AccessToken, Application
 from integrations.mcp.principal import principal_of
 from storeplatform.kernel import limits
+from storeplatform.kernel.addresses import network_of
 from storeplatform.kernel.audit import audit
 from storeplatform.kernel.errors import TooMany
 from storeplatform.kernel.limits import POLICIES, Bucket
@@ -67,7 +68,7 @@ class ForPrograms:
 
     def within_limits(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
-            levels = limits.charge([Bucket(POLICIES[self.policy], str(request.client_ip))])
+            levels = limits.charge([Bucket(POLICIES[self.policy], network_of(request.client_ip))])
             limits.refuse_over(levels)
         except TooMany as refusal:
             return error(
