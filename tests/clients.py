@@ -1,8 +1,10 @@
 """Clients of the two surfaces, over Django's own handler."""
 
 import json
+from functools import cache
 
 from django.test import Client, TestCase
+from django.test.client import ClientHandler
 
 from chat.models import Channel
 from integrations.api_keys.scopes import SCOPES
@@ -16,6 +18,14 @@ from tests.contract import check
 from tests.factories import a_channel, a_member
 
 
+@cache
+def handler():
+    """One for all clients: to load the middleware anew means to look at every static file."""
+    made = ClientHandler()
+    made.load_middleware()
+    return made
+
+
 class ApiClient:
     """JSON in, JSON out, with fixed headers."""
 
@@ -23,6 +33,7 @@ class ApiClient:
         self.base = base
         self.headers = headers
         self.http = Client(raise_request_exception=False)
+        self.http.handler = handler()
 
     def request(self, method, path, body=None, **headers):
         content = b"" if body is None else json.dumps(body, default=plain).encode()
