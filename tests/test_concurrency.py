@@ -25,7 +25,7 @@ from integrations.otp import services as otp
 from integrations.otp.models import OtpChallenge
 from store_modules.cashier.models import CashierSession, PinnedItem, Sale
 from store_modules.catalog import stock
-from store_modules.catalog.models import InventoryItem, Product
+from store_modules.catalog.models import InventoryItem, Product, StockMovement
 from store_modules.catalog.services import delete_product
 from store_modules.delivery import dispatching, linking
 from store_modules.delivery.models import CashEntry, CompanyLink, DeliveryCompany, Dispatch
@@ -271,6 +271,22 @@ def test_what_is_shipped_after_a_receipt_has_its_cost(shop, desk):
         assert shipping.result(timeout=60).status_code == 200
 
     assert OrderItem.objects.get(order=order["id"]).unit_cost == 1500
+
+
+def test_what_is_sold_after_a_receipt_has_its_cost(shop, desk):
+    product = a_product(shop, quantity=10, cost_price=1000)
+    open_till(desk)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            InventoryItem.objects.select_for_update().get(product=product)
+            Product.objects.filter(pk=product.pk).update(cost_price=1500)
+            selling = pool.submit(lambda: desk.post("/cashier/sales", json=a_sale(product)))
+            until(is_waited_for)
+        sale = selling.result(timeout=60)
+
+    assert sale.status_code == 201
+    assert OrderItem.objects.get(order=sale.json()["id"]).unit_cost == 1500
+    assert StockMovement.objects.get(reason="pos_sale").unit_cost == 1500
 
 
 def test_a_supplier_that_goes_while_money_is_spent_on_it_is_missed(shop, desk):

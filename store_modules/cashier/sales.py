@@ -36,6 +36,7 @@ from store_modules.orders.credits import (
     credited,
 )
 from store_modules.orders.figures import counted_anew, put_in
+from store_modules.orders.lifecycle import take_present_costs
 from store_modules.orders.locking import locked_order
 from store_modules.orders.models import (
     Channel,
@@ -351,6 +352,7 @@ def take_from_shelf(actor: Actor, order: Order, lines: Sequence[OrderItem]) -> l
             }
             for shortage in short
         )
+    take_present_costs(lines)  # a receipt that held the shelf may have changed them
     return [
         StockMovement(
             id=uuid7(),
