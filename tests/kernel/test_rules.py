@@ -151,6 +151,15 @@ def test_controls_are_no_text(bad):
         clean(bad)
 
 
+@pytest.mark.parametrize("nothing", ["", " ", "\u200b", "\u200d\u200c", "\u200f \u200b", "\u3164"])
+def test_what_nobody_sees_is_no_text(nothing):
+    assert clean(nothing) == ""
+
+
+def test_joiners_within_words_stay():
+    assert clean("نێوه\u200cڕاست") == "نێوه\u200cڕاست"
+
+
 def test_line_breaks_need_a_field_that_allows_them():
     assert clean(" a\nb ", multiline=True) == "a\nb"
     with pytest.raises(ValueError, match="Line breaks"):
