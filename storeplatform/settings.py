@@ -157,7 +157,7 @@ AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_USERNAME_FORM_FIELD = "username"  # as the form says; else it looks for "email" and finds none
 AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "code"]
-AXES_CLIENT_IP_CALLABLE = "storeplatform.kernel.addresses.guessed_from"
+AXES_CLIENT_IP_CALLABLE = "storeplatform.kernel.addresses.client_network"
 AXES_VERBOSE = False
 
 DATABASES = {"default": database_from_url(ENV.DATABASE_URL)}

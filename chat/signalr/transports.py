@@ -88,7 +88,7 @@ class Request:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, settings: Settings) -> None:
         self.scope, self.receive, self.send = scope, receive, send
-        self.own = settings.origin
+        self.server_origin = settings.origin
         self.is_socket = scope["type"] == "websocket"
         self.method: str = scope.get("method", "GET")
         self.path = scope["path"].strip("/").split("/")
@@ -129,7 +129,12 @@ class Request:
         status, (code, message) = refused.status, PROBLEMS[refused.status]
         request_id = request_id_of(self.header(b"x-request-id"))
         problem = problem_object(
-            self.own, status, code, refused.message or message, self.scope["path"], request_id
+            self.server_origin,
+            status,
+            code,
+            refused.message or message,
+            self.scope["path"],
+            request_id,
         )
         headers = [*refused.headers, PROBLEM, (b"x-request-id", request_id.encode())]
         await self.answer(status, orjson.dumps(problem), headers)

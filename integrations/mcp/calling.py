@@ -162,7 +162,8 @@ def subjects(store_id: UUID, tool: Tool, calls: Iterable[Mapping[str, Any]]) -> 
     """What people call the things that calls of a tool are about, by the argument's value."""
     if tool.subject is None:
         return {}
-    return tool.subject.names(store_id, [call[tool.subject.argument] for call in calls])
+    name = tool.subject.argument
+    return tool.subject.names(store_id, [call[name] for call in calls if name in call])
 
 
 def within_size(answer: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from store_modules.stores.models import (
     User,
 )
 from store_modules.stores.tokens import StoreAccessToken, StoreRefreshToken, UsedToken, new_end
-from storeplatform.kernel.addresses import guessed_from
+from storeplatform.kernel.addresses import client_network
 from storeplatform.kernel.audit import audit
 from storeplatform.kernel.background import background, enqueue
 from storeplatform.kernel.crypto import keyed_hash, keyed_hashes
@@ -86,22 +86,23 @@ def prove(login: str, password: str, request: HttpRequest) -> User:
     """The active person of an e-mail or phone and a password. Whatever is wrong, the answer and
     its time are the same; too many failures are refused."""
     user = User.objects.filter(Q(email=login) | Q(phone=login), is_active=True).first()
-    if not is_right(login, password, user, request):
+    proven = tried(login, password, user, request)
+    if proven is None:
         raise unauthenticated("invalid_credentials", "The login or the password is wrong.")
-    return user  # type: ignore[return-value]  # nobody's password is never right
+    return proven
 
 
 def confirm(user: User, password: str, request: HttpRequest) -> None:
     """The password once more from somebody who is signed in; a thief of a token may guess no
     more often than a stranger."""
-    if not is_right(user.email or user.phone or "", password, user, request):
+    if tried(user.email or user.phone or "", password, user, request) is None:
         raise refuse("currentPassword", "validation_error", "The current password is wrong.")
 
 
-def is_right(login: str, password: str, user: User | None, request: HttpRequest) -> bool:
-    """Whether the password is the person's; a failure is counted, too many are refused. Tries of
+def tried(login: str, password: str, user: User | None, request: HttpRequest) -> User | None:
+    """The person, if the password is theirs; a failure is counted, too many are refused. Tries of
     one login wait for each other, so that many at once are counted like many in turn."""
-    ip = guessed_from(request)
+    ip = client_network(request)
     with transaction.atomic():
         lock_name(f"sign-in {login}")
         refuse_guessing(login, ip)
@@ -109,8 +110,8 @@ def is_right(login: str, password: str, user: User | None, request: HttpRequest)
         if user is None or not good:
             LoginFailure.objects.create(login=login[:254], ip=ip)
             audit("login.failed", target=login, request=request)
-            return False
-    return True
+            return None
+    return user
 
 
 def sign_in(*, login: str, password: str, store_id: UUID | None, request: HttpRequest) -> Tokens:

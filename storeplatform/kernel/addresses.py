@@ -34,8 +34,8 @@ def network_of(address: str) -> str:
     return str(IPv6Network((address, 64), strict=False).network_address)
 
 
-def guessed_from(request: Any) -> str | None:
-    """Where the attempts of a sign-in are counted together."""
+def client_network(request: Any) -> str | None:
+    """Of a request, where attempts to sign in are counted together."""
     return network_of(getattr(request, "client_ip", None) or "") or None
 
 

@@ -138,6 +138,7 @@ def test_a_merchant_approves_and_refuses_what_agents_ask(server, shop, chromium,
     for tool, given in (
         ("update_order_status", {"id": order["id"], "to": "cancelled", "reason": "damage"}),
         ("send_message", {"id": str(talk.pk), "text": "<b>It is late.</b>"}),
+        ("adjust_inventory", {"formerly": "asked before the tool changed"}),
     ):
         PendingAction.objects.create(
             store=shop, agent=agent, tool=tool, arguments=given, scope=agent.scope
@@ -158,7 +159,8 @@ def test_a_merchant_approves_and_refuses_what_agents_ask(server, shop, chromium,
     window.see(".waiting dd", "<b>It is late.</b>")
     keep(window, f"waiting-{language}-{width}")
     assert window.look("document.documentElement.scrollWidth <= innerWidth")
-    assert window.count(".waiting") == 4
+    window.see(".waiting dd", "asked before the tool changed")
+    assert window.count(".waiting") == 5
     assert window.count(f"input[value='{other.pk}']") == 0
     window.click(f"form:has(input[value='{gone.pk}']) button[value=approve]")
     window.see("[role=status]", done)

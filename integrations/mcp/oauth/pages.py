@@ -383,8 +383,10 @@ def names_of(store_id: UUID, actions: Iterable[PendingAction]) -> dict[str, Mapp
 def arguments_of(
     action: PendingAction, names: Mapping[str, str], language: str
 ) -> list[tuple[str, str]]:
-    """What the tool was given, in a person's words, but for what only machines use."""
+    """What the tool was given, in a person's words, but for what only machines use. The tool may
+    have changed since, or be gone."""
     tool = TOOLS.get(action.tool)
+    fields = tool.input.model_fields if tool else {}
     shown = []
     for name, value in action.arguments.items():
         if value is None or name == "idempotency_key":
@@ -392,7 +394,7 @@ def arguments_of(
         label, text = name, str(value)
         if tool and tool.subject and name == tool.subject.argument:
             label, text = tool.subject.kind, names.get(text, text)
-        elif tool and get_origin(tool.input.model_fields[name].annotation) is Literal:
+        elif name in fields and get_origin(fields[name].annotation) is Literal:
             text = WORDS[language].get(text, text)
         shown.append((ARGUMENTS[language].get(label, label), text))
     return shown
