@@ -41,12 +41,18 @@ EVENTS = [
 ]  # fmt: skip
 WORDS = ["where", "is", "my", "parcel", "please", "thanks", "size", "order", "late", "today"]
 WRITERS = 16
+TOO_MANY_VISITORS = (
+    "The server takes ten new visitors a minute from one address, and these all come from here: "
+    "start it with RATE_LIMITS=off make run."
+)
 
 
 def call(client: httpx.Client, method: str, path: str, body: object = None) -> dict:
     """The JSON of an answer; waits when it is told to."""
     while True:
         answer = client.request(method, path, json=body)
+        if answer.status_code == 429 and path.endswith("/sessions"):
+            raise SystemExit(TOO_MANY_VISITORS)
         if answer.status_code == 429 or answer.status_code == 503:
             time.sleep(float(answer.headers.get("retry-after", "1")))
             continue
